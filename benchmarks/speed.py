@@ -1,0 +1,244 @@
+"""How fast does the model speak? On the CPU, by number of passes of the network.
+
+    python benchmarks/speed.py
+
+prints seconds of speech per second of computing (above 1 is faster than real time) and the time until the first sound
+of a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. The model's default
+settings are marked. benchmarks/README.md explains the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+TEXTS = {
+    "short": "Good morning.",
+    "medium": "The quick brown fox jumps over the lazy dog, and nobody in the village is surprised to see it.",
+    "long": (
+        "The harbour lay quiet when the first boats came in. Men in heavy coats carried boxes of fish up the stairs, "
+        "and the gulls followed them with loud complaints. Nobody spoke much, for the night had been long and the wind "
+        "was still cold. In the small house at the end of the pier, a woman lit the stove, put the kettle on, and "
+        "opened the door to let the light out. One after another they came inside, sat down at the long table, and "
+        "warmed their hands around the cups. By the time the sun stood over the hills, the harbour was loud again."
+    ),
+}
+ORDERS = {"euler": 1, "midpoint": 2, "rk4": 4}  # passes of the network in one step, without guidance
+SCHEDULES = (("euler", 4), ("euler", 8), ("euler", 16), ("euler", 32), ("midpoint", 8), ("rk4", 7))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the flow is integrated."""
+
+    method: str
+    steps: int
+    cfg: float
+
+    @property
+    def passes(self) -> int:
+        """Passes of the network for one piece of text; guidance needs two where one would do."""
+        return self.steps * ORDERS[self.method] * (2 if self.cfg > 0 else 1)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians over the runs, of one text by one schedule."""
+
+    text: str  # short, medium or long
+    schedule: Schedule
+    passes: int
+    default: bool
+    speech_seconds: float
+    seconds: float  # of computing
+    first_audio_seconds: float  # from the call of `stream` to its first piece
+
+    @property
+    def speed(self) -> float:
+        """Seconds of speech per second of computing."""
+        return self.speech_seconds / self.seconds
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time speech on the CPU, by number of passes of the network.")
+    add = parser.add_argument
+    add("--model", default="bundled", help="bundled, a folder or a hub name (default bundled)")
+    add("--voice", default=None, help="default: the default voice")
+    add("--threads", type=int, help="CPU threads (default: torch's choice, the number of cores)")
+    add("--runs", type=int, default=3, help="runs after one warm-up, of which the median counts (default 3)")
+    add("--texts", default=",".join(TEXTS), help=f"which of {','.join(TEXTS)} (default all)")
+    add("--default-only", action="store_true", help="only the model's default settings")
+    add("--compile", action="store_true", help="with torch.compile")
+    add("--json", type=Path, metavar="FILE", help="write every figure")
+    args = parser.parse_args(argv)
+    for name in ("runs", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is {value}; it must be at least 1")
+    args.texts = args.texts.split(",")
+    if unknown := [name for name in args.texts if name not in TEXTS]:
+        parser.error(f"--texts: {unknown[0]!r} is none of {', '.join(TEXTS)}")
+    return args
+
+
+def cpu_model() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if found:
+            return found
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which a container or taskset can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def schedules(default: Schedule) -> list[Schedule]:
+    """The default and the usual ones, each with the default's guidance and without, by number of passes."""
+    strengths = sorted({default.cfg, 0.0})
+    found = {Schedule(method, steps, cfg) for method, steps in SCHEDULES for cfg in strengths} | {default}
+    return sorted(found, key=lambda s: (s.passes, s.method, s.cfg))
+
+
+def measure(tts: Any, text: str, voice: str | None, schedule: Schedule, runs: int) -> tuple[float, float, float]:
+    """Medians over `runs`: seconds of speech, seconds of computing for all of it, seconds until the first piece."""
+    options = {**asdict(schedule), "seed": 0}
+    wholes, firsts, speech = [], [], 0.0
+    for _ in range(runs):
+        begin = time.perf_counter()
+        speech = tts.speak(text, voice=voice, **options).duration
+        wholes.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        next(iter(tts.stream(text, voice=voice, **options)))
+        firsts.append(time.perf_counter() - begin)
+    return speech, statistics.median(wholes), statistics.median(firsts)
+
+
+def timings(tts: Any, args: argparse.Namespace) -> list[Timing]:
+    """Every schedule with every text."""
+    sampling = tts.system.sampling
+    default = Schedule(sampling.method, sampling.steps, sampling.cfg)
+    chosen = [default] if args.default_only else schedules(default)
+    found = []
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("timing", total=len(chosen) * len(args.texts))
+        for name in args.texts:
+            # One warm-up a text: torch plans its kernels and claims its memory anew for new lengths.
+            measure(tts, TEXTS[name], args.voice, chosen[0], 1)
+            for schedule in chosen:
+                speech, whole, first = measure(tts, TEXTS[name], args.voice, schedule, args.runs)
+                is_default = schedule == default
+                found.append(Timing(name, schedule, schedule.passes, is_default, speech, whole, first))
+                progress.update(task, advance=1)
+    return found
+
+
+def table(found: Sequence[Timing]) -> Table:
+    result = Table(
+        title="* the model's default settings",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    names = ("text", "passes", "method", "steps", "cfg", "speech s", "computing s", "x real time", "first audio s")
+    for name in names:
+        result.add_column(name, justify="left" if name in ("text", "method") else "right", no_wrap=True)
+    for i, timing in enumerate(found):
+        if i and found[i - 1].text != timing.text:
+            result.add_section()
+        result.add_row(
+            timing.text,
+            f"{'*' if timing.default else ''}{timing.passes}",
+            timing.schedule.method,
+            str(timing.schedule.steps),
+            f"{timing.schedule.cfg:g}",
+            f"{timing.speech_seconds:.2f}",
+            f"{timing.seconds:.2f}",
+            f"{timing.speed:.2f}",
+            f"{timing.first_audio_seconds:.2f}",
+            style="bold" if timing.default else None,
+        )
+    return result
+
+
+def write_json(path: Path, machine: dict[str, Any], found: Sequence[Timing]) -> None:
+    rows = [{**asdict(timing), "x_real_time": timing.speed} for timing in found]
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps({"machine": machine, "timings": rows}, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0: timed; 1: bad input, told in one line on stderr; 130: interrupted."""
+    args = arguments(argv)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    import vivavoce
+
+    try:
+        begin = time.perf_counter()
+        tts = vivavoce.load(args.model, backend="torch", device="cpu", compile=args.compile)
+        loading = time.perf_counter() - begin
+        machine = {
+            "cpu": cpu_model(),
+            "cores": usable_cores(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "model": args.model,
+            "compile": args.compile,
+            "runs": args.runs,
+            "load_seconds": loading,
+        }
+        found = timings(tts, args)
+        out = Console(highlight=False, soft_wrap=True)
+        out.print(
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
+            f"float32{', compiled' if args.compile else ''}; model {args.model}, loaded in {loading:.1f} s.\n"
+            f"Median of {args.runs} runs after a warm-up. x real time: seconds of speech per second of computing, "
+            "above 1 is faster than real time."
+        )
+        out.print(table(found))
+        if args.json:
+            write_json(args.json, machine, found)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, vivavoce.SynthesisError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""speak and stream over a stand-in for a model: a tone as long as the text, its pitch from the seed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import vivavoce
+from vivavoce.config import SamplingConfig, SpeakOptions
+from vivavoce.synthesis import TTS, Speech, SynthesisError, load, piece_seed
+from vivavoce.text import CharTokenizer
+from vivavoce.voices import Voice
+
+RATE = 24_000
+SECONDS_PER_CHARACTER = 0.05
+LONG = (
+    "The sun had gone down behind the hills, and the valley lay in shadow. Nobody spoke for a long time. "
+    "At last the old man rose, took his hat from the table, and went to the door. It was Dr. Smith who followed him, "
+    "for he had paid $3.50 and wanted to see what he had bought. The road was empty. They walked on until the first "
+    "houses came into sight, and there they stopped."
+)
+
+
+class Tones:
+    """A System: each text is a tone of 50 ms a character, its pitch drawn from the seed."""
+
+    sample_rate = RATE
+    sampling = SamplingConfig(steps=3, method="midpoint", cfg=1.5, sway_coef=-0.5, max_seconds=10.0)
+    uses_transcript = False
+
+    def __init__(self) -> None:
+        self.tokenizer = CharTokenizer([*" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,;:!?'-"])
+        self.asked: list[tuple[list[str], Voice, SpeakOptions, list[int]]] = []
+
+    def seconds(self, texts: list[str], voice: Voice, speed: float) -> list[float]:
+        return [len(text) * SECONDS_PER_CHARACTER / speed for text in texts]
+
+    def waves(
+        self,
+        texts: list[str],
+        voice: Voice,
+        options: SpeakOptions,
+        seeds: list[int],
+        progress: Callable[[float], None] | None,
+    ) -> list[np.ndarray]:
+        self.asked.append((texts, voice, options, seeds))
+        if progress is not None:
+            progress(0.5)
+        made = []
+        for seconds, seed in zip(self.seconds(texts, voice, options.speed), seeds, strict=True):
+            pitch = np.random.default_rng(seed).uniform(100, 400)
+            time = np.arange(round(seconds * RATE)) / RATE
+            made.append(0.3 * np.sin(2 * np.pi * pitch * time).astype(np.float32))
+        return made
+
+
+@pytest.fixture
+def system() -> Tones:
+    return Tones()
+
+
+@pytest.fixture
+def tts(system: Tones) -> TTS:
+    return TTS(system)
+
+
+@pytest.fixture
+def voice() -> Voice:
+    tone = np.sin(np.arange(2 * RATE) * 0.05).astype(np.float32)
+    return Voice("tester", tone, transcript=None, embedding=None)
+
+
+def test_speech_has_samples_rate_duration_and_seed(tts: TTS, voice: Voice) -> None:
+    speech = tts.speak("Good morning.", voice, seed=5)
+    assert speech.samples.dtype == np.float32 and speech.samples.ndim == 1
+    assert speech.sample_rate == tts.sample_rate == RATE
+    assert len(speech) == len(speech.samples)
+    assert speech.duration == pytest.approx(len("Good morning.") * SECONDS_PER_CHARACTER, abs=0.01)
+    assert (speech.text, speech.seed) == ("Good morning.", 5)
+    assert 0.01 < np.abs(speech.samples).max() <= 1
+
+
+def test_same_seed_same_samples_other_seed_others(tts: TTS, voice: Voice) -> None:
+    first, again, other = (tts.speak(LONG, voice, seed=s).samples for s in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_without_a_seed_each_reading_differs_and_its_seed_repeats_it(tts: TTS, voice: Voice) -> None:
+    first, second = tts.speak("Hello there.", voice), tts.speak("Hello there.", voice)
+    assert first.seed != second.seed
+    assert np.array_equal(first.samples, tts.speak("Hello there.", voice, seed=first.seed).samples)
+
+
+def test_stream_is_speak_in_pieces(tts: TTS, voice: Voice) -> None:
+    pieces = list(tts.stream(LONG, voice, seed=3))
+    whole = tts.speak(LONG, voice, seed=3)
+    assert len(pieces) > 2
+    assert np.array_equal(np.concatenate([p.samples for p in pieces]), whole.samples)
+    assert whole.pieces == tuple(piece for p in pieces for piece in p.pieces)
+
+
+def test_stream_makes_a_piece_when_it_is_asked_for(tts: TTS, system: Tones, voice: Voice) -> None:
+    stream = tts.stream(LONG, voice)
+    assert system.asked == []
+    next(stream)
+    assert len(system.asked) == 1
+
+
+def test_a_long_text_starts_with_a_short_piece_and_keeps_every_word(tts: TTS, voice: Voice) -> None:
+    pieces = list(tts.stream(LONG, voice))
+    assert pieces[0].text == "The sun had gone down behind the hills,"
+    assert all(p.duration <= Tones.sampling.max_seconds for p in pieces)
+    said = " ".join(p.text for p in pieces)
+    for word in ("valley", "Smith", "three dollars", "fifty", "there they stopped."):
+        assert word in said
+
+
+def test_a_first_sentence_without_a_clause_is_not_cut_inside(tts: TTS, voice: Voice) -> None:
+    sentence = "Nobody in the whole wide valley had ever thought of asking the old man about it before."
+    first = next(tts.stream(f"{sentence} {LONG}", voice))
+    assert first.text == sentence
+
+
+def test_a_text_of_one_breath_is_one_piece(tts: TTS, system: Tones, voice: Voice) -> None:
+    tts.speak("When the sunlight strikes raindrops in the air, they act like a prism and form a rainbow.", voice)
+    assert len(system.asked) == 1
+
+
+def test_pauses_are_silence_between_pieces_and_not_at_the_end(tts: TTS, voice: Voice) -> None:
+    pieces = list(tts.stream(LONG, voice))
+    for speech in pieces[:-1]:
+        silence = round(speech.pieces[0].pause * RATE)
+        assert silence > 0.1 * RATE
+        assert not speech.samples[-silence:].any()
+        assert np.abs(speech.samples[-silence - RATE // 10 : -silence]).max() > 0.01
+    assert np.abs(pieces[-1].samples[-RATE // 10 :]).max() > 0.01
+
+
+def test_options_left_out_are_the_models_own(tts: TTS, system: Tones, voice: Voice) -> None:
+    tts.speak("Hello there.", voice, cfg=3.0)
+    options = system.asked[0][2]
+    assert (options.steps, options.method, options.cfg, options.sway_coef) == (3, "midpoint", 3.0, -0.5)
+    assert options.voice == "tester" and options.seed is not None
+
+
+def test_speed_changes_the_length(tts: TTS, voice: Voice) -> None:
+    slow, fast = (tts.speak("The road was empty.", voice, speed=s).duration for s in (0.5, 2.0))
+    assert slow == pytest.approx(4 * fast, rel=0.01)
+
+
+def test_pieces_have_seeds_of_their_own_that_do_not_depend_on_what_follows(
+    tts: TTS, system: Tones, voice: Voice
+) -> None:
+    tts.speak(LONG, voice, seed=11)
+    seeds = [seed for _, _, _, piece in system.asked for seed in piece]
+    assert len(set(seeds)) == len(seeds)
+    assert seeds == [piece_seed(11, k) for k in range(len(seeds))]
+    assert all(0 <= piece_seed(s, k) < 2**63 for s in (0, 2**63 - 1) for k in range(50))
+
+
+def test_progress_rises_to_one(tts: TTS, voice: Voice) -> None:
+    seen: list[float] = []
+    tts.speak(LONG, voice, progress=seen.append)
+    assert seen == sorted(seen) and seen[0] < 0.2 and seen[-1] == 1.0
+
+
+def test_characters_that_the_model_lacks_are_told_in_one_line(tts: TTS, voice: Voice) -> None:
+    with pytest.warns(UserWarning) as caught:
+        tts.speak("A snowman ☃ and a café.", voice)
+    (message,) = {str(w.message) for w in caught}
+    assert "'☃' is left out" in message and "'é' is read as 'e'" in message and "\n" not in message
+
+
+def test_words_that_the_model_lacks_between_others_are_passed_over(tts: TTS, system: Tones, voice: Voice) -> None:
+    with pytest.warns(UserWarning):
+        tts.speak("First one.\n\n你好。\n\nThen another.", voice)
+    assert [texts for texts, *_ in system.asked] == [["First one."], ["Then another."]]
+
+
+def test_paragraphs_are_parted_by_a_longer_pause_than_sentences(tts: TTS, voice: Voice) -> None:
+    spoken = tts.speak(f"{LONG}\n\n{LONG}", voice).pieces
+    inner = [p.pause for p in spoken]
+    assert max(inner) > 0.5 and inner.count(max(inner)) == 1
+
+
+def test_plain_text_gives_no_warning(tts: TTS, voice: Voice) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tts.speak("“Dr. Smith” paid $3.50 — at 10:30…", voice)
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t ", "...", "☃", "?! -"])
+def test_text_with_nothing_to_say_is_refused(tts: TTS, system: Tones, voice: Voice, text: str) -> None:
+    with pytest.raises(ValueError, match=r"empty|nothing in it"):
+        tts.speak(text, voice)
+    assert system.asked == []
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"stepz": 4}, "stepz.*steps, method, cfg"),
+        ({"steps": 0}, "steps is 0"),
+        ({"speed": 0.0}, "speed is 0"),
+        ({"speed": float("nan")}, "speed is nan"),
+        ({"seed": -1}, "seed is -1"),
+        ({"method": "heun"}, "heun.*euler"),
+        ({"cfg": "strong"}, "cfg is 'strong'"),
+    ],
+)
+def test_bad_options_are_refused_before_the_stream_is_read(
+    tts: TTS, voice: Voice, options: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        tts.stream("Hello.", voice, **options)
+
+
+def test_an_unknown_voice_is_refused_with_the_known_ones(tts: TTS) -> None:
+    with pytest.raises(ValueError, match=r"alice.*celeste, luna, nash, orion, rhea"):
+        tts.stream("Hello.", "alice")
+
+
+def test_a_built_in_voice_is_found_by_name(tts: TTS, system: Tones) -> None:
+    tts.speak("Hello there.", "nash")
+    tts.speak("Hello there.")
+    assert [voice.name for _, voice, _, _ in system.asked] == ["nash", SpeakOptions().voice]
+    assert [v.name for v in tts.voices] == ["celeste", "luna", "nash", "orion", "rhea"]
+
+
+def test_a_model_that_needs_the_transcript_says_so(tts: TTS, system: Tones, voice: Voice) -> None:
+    system.uses_transcript = True
+    with pytest.raises(ValueError, match=r"tester.*transcript.*--ref-text"):
+        tts.stream("Hello.", voice)
+    tts.stream("Hello.", Voice("told", voice.samples, transcript="A tone."))
+
+
+@pytest.mark.parametrize(
+    ("wave", "named"),
+    [(np.full(RATE, np.nan), "NaN"), (np.zeros(RATE), "silence"), (np.zeros(0), "silence")],
+)
+def test_what_is_no_speech_is_an_error_that_names_the_piece(
+    tts: TTS, system: Tones, voice: Voice, wave: np.ndarray, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "waves", lambda *_: [wave.astype(np.float32)])
+    with pytest.raises(SynthesisError, match=f"{named}.*The road was empty"):
+        tts.speak("The road was empty.", voice)
+
+
+def test_an_impossible_predicted_length_is_an_error(
+    tts: TTS, system: Tones, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "seconds", lambda *_: [float("nan")])
+    with pytest.raises(SynthesisError, match="nan seconds"):
+        tts.speak("Hello.", voice)
+
+
+def test_saved_and_shown_speech_is_the_same_sound(tts: TTS, voice: Voice, tmp_path: Path) -> None:
+    speech = tts.speak("Good morning.", voice, seed=1)
+    speech.save(tmp_path / "a.wav")
+    saved, rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert rate == RATE and np.abs(saved - speech.samples).max() < 1e-4
+    html = speech._repr_html_()
+    assert html.startswith("<audio controls")
+    shown, _ = soundfile.read(io.BytesIO(base64.b64decode(html.split("base64,")[1].split('"')[0])), dtype="float32")
+    assert np.array_equal(shown, saved)
+
+
+def test_join_refuses_parts_of_different_rates() -> None:
+    parts = [Speech(np.ones(10, np.float32), rate) for rate in (8000, 24_000)]
+    with pytest.raises(ValueError, match="8000, 24000"):
+        Speech.join(parts)
+
+
+def test_load_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch, system: Tones) -> None:
+    asked: list[tuple[object, ...]] = []
+    fake = types.SimpleNamespace(load_system=lambda *arguments: asked.append(arguments) or system)
+    monkeypatch.setitem(sys.modules, "vivavoce.checkpoints", fake)
+    assert vivavoce.load("some/model", "torch", "cuda:1", "bfloat16", True).system is system
+    assert asked == [("some/model", "torch", "cuda:1", "bfloat16", True)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ({"backend": "jax"}, "backend is 'jax'.*torch, mlx"),
+        ({"device": "gpu"}, "device is 'gpu'.*cuda"),
+        ({"dtype": "int8"}, "dtype is 'int8'.*bfloat16"),
+    ],
+)
+def test_load_refuses_unknown_choices(argument: dict[str, str], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        load(**argument)

@@ -1,0 +1,20 @@
+"""Text to speech: `vivavoce.load().speak("Hello there.").save("hello.wav")`.
+
+The names below are the public ones. Importing the package loads neither torch nor mlx; `load` does.
+"""
+
+from typing import Any
+
+from vivavoce.synthesis import TTS, Speech, SynthesisError, load
+from vivavoce.voices import Voice, voices
+
+__all__ = ["load", "TTS", "Speech", "SynthesisError", "Voice", "voices"]
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when asked for: the version is written once, in pyproject.toml.
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("vivavoce")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

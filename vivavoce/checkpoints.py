@@ -1,0 +1,255 @@
+"""Names of models → loaded systems: the bundled ones, folders written by `vivavoce export`, the published formats.
+
+A model folder holds config.json and model.safetensors. Its config.json says what it is ("kind"), its settings, and for
+a nanospeech model which duration model and vocoder speak with it: "bundled", or a folder relative to this one.
+A folder or hub repository without config.json but with model.safetensors and vocab.txt is a published nanospeech
+checkpoint; one with config.yaml and pytorch_model.bin is a published Vocos. Their tensors are renamed, then loaded
+strictly. Dimensions come from the config or from the tensors, never from numbers in this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vivavoce.config import Config, DurationConfig, MelConfig, NanospeechConfig, VocoderConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vivavoce.system_torch import NanospeechSystem
+
+ASSETS = Path(__file__).parent / "assets"
+BUNDLED = ("nanospeech",)  # `bundled` is the first of them
+PUBLISHED_VOCODER = "charactr/vocos-mel-24khz"
+FORMAT = 1  # of config.json
+
+C = TypeVar("C", bound=Config)
+Weights = dict[str, "Tensor"]
+
+
+# ---- finding and reading ------------------------------------------------------------------------------------------
+
+
+def find(model: str, files: tuple[str, ...] = ("*.json", "*.safetensors", "vocab.txt")) -> Path:
+    """The folder of a model: "bundled" or a bundled model's name, a local folder, or a Hugging Face repository.
+
+    Raises ValueError where there is none, or the hub cannot be reached.
+    """
+    if model == "bundled" or model in BUNDLED:
+        return ASSETS / (BUNDLED[0] if model == "bundled" else model)
+    if os.path.isdir(model):
+        return Path(model)
+    if os.path.exists(model):
+        raise ValueError(f"model {model!r} is a file; give the folder that holds config.json and model.safetensors")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or model.startswith("."):
+        raise ValueError(
+            f"no model {model!r}; give a folder, a Hugging Face name such as owner/name, or one of: "
+            + ", ".join(("bundled", *BUNDLED))
+        )
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.snapshot_download(model, allow_patterns=list(files)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"no folder {model!r} here, and Hugging Face does not give such a model ({type(error).__name__}: {reason})"
+        ) from None
+
+
+def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """config.json of a model folder that is to be a `kind` and may have `settings`.
+
+    Raises ValueError where it is missing, not JSON, of a later format, of another kind, or has an unknown setting.
+    """
+    path = folder / "config.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no config.json; is it a model folder?") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable JSON file ({error})") from None
+    if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
+        raise ValueError(f'{path}: no "kind"; it must be nanospeech, duration or vocoder')
+    if values.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {values.get('format')!r}; this version of vivavoce reads format {FORMAT}")
+    if values["kind"] != kind:
+        raise ValueError(f"{path}: a {values['kind']} model, where a {kind} model is needed")
+    known = ("format", "kind", *settings)
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{path}: unknown setting {key!r}; valid are {', '.join(known)}")
+    return values
+
+
+# ---- systems ------------------------------------------------------------------------------------------------------
+
+
+def load_system(
+    model: str = "bundled",
+    backend: str = "auto",
+    device: str = "auto",
+    dtype: str = "float32",
+    compile: bool = False,
+    vocoder: str | None = None,
+) -> NanospeechSystem:
+    """Everything that speaks, by the name of its main model.
+
+    `model` as in `find`; `backend` "auto" or "torch"; `device` "auto", "cpu", "cuda" or "mps"; `dtype` "float32",
+    "bfloat16" or "float16"; `vocoder` replaces the one that the model asks for ("bundled", a folder, a hub name).
+    Raises ValueError for anything that cannot be had.
+    """
+    if backend not in ("auto", "torch"):
+        raise ValueError(f"backend is {backend!r}; it must be auto or torch")
+    folder = find(model)  # before torch is loaded: a wrong name is answered at once
+    from vivavoce import checkpoints_torch
+
+    return checkpoints_torch.load_system(folder, device, dtype, compile, vocoder)
+
+
+# ---- the published formats ----------------------------------------------------------------------------------------
+
+# Ours, from theirs, for both transformers of lucasnewman/nanospeech
+RENAMES = (
+    (r"^transformer\.time_embed\.time_mlp\.", "transformer.time_embed.mlp."),
+    (r"^transformer\.text_embed\.text_embed\.", "transformer.text_encoder.embed."),
+    (r"^transformer\.text_embed\.text_blocks\.(\d+)\.", r"transformer.text_encoder.blocks.\1."),
+    (r"\.dwconv\.", ".conv."),
+    (r"\.pwconv1\.", ".expand."),
+    (r"\.pwconv2\.", ".contract."),
+    (r"^transformer\.input_embed\.proj\.", "transformer.input."),
+    (r"^transformer\.input_embed\.conv_pos_embed\.conv1d\.0\.", "transformer.position.conv1."),
+    (r"^transformer\.input_embed\.conv_pos_embed\.conv1d\.2\.", "transformer.position.conv2."),
+    (r"^transformer\.transformer_blocks\.", "transformer.blocks."),
+    (r"\.attn_norm\.linear\.", ".adaln."),
+    (
+        r"\.attn\.to_([qkv])\.",
+        lambda m: {"q": ".attention.query.", "k": ".attention.key.", "v": ".attention.value."}[m[1]],
+    ),
+    (r"\.attn\.to_out\.0\.", ".attention.out."),
+    (r"\.ff\.ff\.0\.0\.", ".ff.expand."),
+    (r"\.ff\.ff\.2\.", ".ff.contract."),
+    (r"^transformer\.norm_out\.linear\.", "transformer.final_adaln."),
+    (r"^transformer\.proj_out\.", "transformer.out."),
+)
+HEAD_DIM = 64  # the one dimension that the published tensors do not tell
+
+
+def rename(weights: Mapping[str, Tensor]) -> Weights:
+    """Published nanospeech names → ours; buffers that are computed anyway are left out."""
+    renamed: Weights = {}
+    for name, tensor in weights.items():
+        if name.startswith("mel_spec.") or name.endswith((".inv_freq", ".freqs_cis")):
+            continue
+        for pattern, replacement in RENAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = tensor.reshape(-1) if ".grn." in name else tensor
+    return renamed
+
+
+def _import(weights: Mapping[str, Tensor], where: str, describe: Callable[[Weights], C]) -> tuple[C, Weights]:
+    renamed = rename(weights)
+    try:
+        return describe(renamed), renamed
+    except KeyError as error:
+        raise ValueError(f"{where}: not a published nanospeech checkpoint, {error} is missing") from None
+
+
+def _layers(weights: Weights, prefix: str) -> int:
+    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
+
+
+def import_nanospeech(weights: Mapping[str, Tensor], where: str) -> tuple[NanospeechConfig, Weights]:
+    """Config, from the tensors' shapes, and renamed tensors of a published nanospeech model."""
+
+    def describe(w: Weights) -> NanospeechConfig:
+        embedding, channels = w["transformer.text_encoder.embed.weight"], w["transformer.out.weight"]
+        return NanospeechConfig(
+            mel=MelConfig(n_mels=channels.shape[0]),
+            vocab_size=embedding.shape[0] - 1,
+            text_dim=embedding.shape[1],
+            dim=channels.shape[1],
+            depth=_layers(w, "transformer.blocks."),
+            heads=w["transformer.blocks.0.attention.query.weight"].shape[0] // HEAD_DIM,
+            head_dim=HEAD_DIM,
+            ff_mult=w["transformer.blocks.0.ff.expand.weight"].shape[0] // channels.shape[1],
+            text_layers=_layers(w, "transformer.text_encoder.blocks."),
+        )
+
+    return _import(weights, where, describe)
+
+
+def import_duration(weights: Mapping[str, Tensor], where: str) -> tuple[DurationConfig, Weights]:
+    """Config and renamed tensors of a published nanospeech duration model."""
+
+    def describe(w: Weights) -> DurationConfig:
+        embedding, project = w["transformer.text_encoder.embed.weight"], w["transformer.input.weight"]
+        return DurationConfig(
+            mel=MelConfig(n_mels=project.shape[1] - embedding.shape[1]),
+            vocab_size=embedding.shape[0] - 1,
+            text_dim=embedding.shape[1],
+            dim=project.shape[0],
+            depth=_layers(w, "transformer.blocks."),
+            heads=w["transformer.blocks.0.attention.query.weight"].shape[0] // HEAD_DIM,
+            head_dim=HEAD_DIM,
+            ff_mult=w["transformer.blocks.0.ff.expand.weight"].shape[0] // project.shape[0],
+            text_layers=_layers(w, "transformer.text_encoder.blocks."),
+        )
+
+    config, renamed = _import(weights, where, describe)
+    named = {re.sub(r"^to_pred\.0\.", "out.", re.sub(r"^transformer\.", "", n)): t for n, t in renamed.items()}
+    return config, named
+
+
+def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) -> tuple[VocoderConfig, Weights]:
+    """Config and tensors of a published Vocos: its config.yaml and state dict. No class that it names is imported."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        values = yaml.safe_load(config_yaml)
+        kinds = {
+            part: values[part]["class_path"].rsplit(".", 1)[-1] for part in ("feature_extractor", "backbone", "head")
+        }
+        features, backbone, head = (values[p].get("init_args", {}) for p in ("feature_extractor", "backbone", "head"))
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{where}/config.yaml: not a Vocos config ({error})") from None
+    if kinds["backbone"] != "VocosBackbone" or kinds["head"] != "ISTFTHead":
+        raise ValueError(
+            f"{where}/config.yaml: {kinds['backbone']} with {kinds['head']}; only VocosBackbone with ISTFTHead"
+        )
+    common = {
+        "dim": backbone["dim"],
+        "intermediate_dim": backbone["intermediate_dim"],
+        "num_layers": backbone["num_layers"],
+        "padding": head.get("padding", "same"),
+        "n_fft": head["n_fft"],
+        "hop": head["hop_length"],
+    }
+    if kinds["feature_extractor"] == "MelSpectrogramFeatures":
+        mel = MelConfig(
+            sample_rate=features.get("sample_rate", 24_000),
+            n_fft=features.get("n_fft", 1024),
+            hop=features.get("hop_length", 256),
+            n_mels=features.get("n_mels", 100),
+            floor=1e-7,
+        )
+        config = VocoderConfig(mel=mel, **common)
+    else:
+        table = weights["feature_extractor.codebook_weights"]
+        bandwidths = tuple(float(b) for b in features.get("bandwidths", (1.5, 3.0, 6.0, 12.0)))
+        config = VocoderConfig(
+            input="codes", codebooks=len(table) // 1024, codebook_dim=table.shape[1], bandwidths=bandwidths, **common
+        )
+    kept = {
+        name.removeprefix("feature_extractor."): tensor
+        for name, tensor in weights.items()
+        if (not name.startswith("feature_extractor.") or name == "feature_extractor.codebook_weights")
+        and not name.endswith("istft.window")
+    }
+    return config, kept

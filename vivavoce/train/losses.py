@@ -1,0 +1,67 @@
+"""Losses that compare two waveforms by their spectra: for vocoders without discriminators."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivavoce.audio import mel_filterbank
+from vivavoce.config import MelConfig
+
+
+class SpectralLosses(nn.Module):
+    """Weighted sum of mel, STFT and phase distances between made and recorded waveforms [B, S].
+
+    Log-mel L1 at several resolutions as in DAC (arXiv:2306.06546); spectral convergence and log magnitude as in
+    Parallel WaveGAN (arXiv:1910.11480); differences of phase along frequency (group delay) and along time (instantaneous
+    frequency), wrapped to ±π, as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence has no say.
+    """
+
+    def __init__(self, mel: MelConfig, mel_weight: float, stft_weight: float, phase_weight: float):
+        super().__init__()
+        self.mel_weight, self.stft_weight, self.phase_weight = mel_weight, stft_weight, phase_weight
+        self.sizes = (512, 1024, 2048)
+        for size, count in zip(self.sizes, (50, 100, 160), strict=True):
+            self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
+            bank = torch.from_numpy(mel_filterbank(mel.sample_rate, size, count))
+            self.register_buffer(f"bank{size}", bank, persistent=False)
+        self.floor = mel.floor
+
+    def forward(self, made: Tensor, recorded: Tensor) -> Tensor:
+        total = made.new_zeros(())
+        for size in self.sizes:
+            ours, theirs = self._stft(made, size), self._stft(recorded, size)
+            # not abs(): its gradient is undefined at 0, where an untrained vocoder begins
+            a = (ours.real.square() + ours.imag.square() + 1e-9).sqrt()
+            b = theirs.abs()
+            bank = getattr(self, f"bank{size}")
+            if self.mel_weight:
+                total = total + self.mel_weight * F.l1_loss(self._log(a @ bank), self._log(b @ bank))
+            if self.stft_weight:
+                convergence = (a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)).clamp(min=1e-3)
+                total = total + self.stft_weight * (convergence.mean() + F.l1_loss(self._log(a), self._log(b)))
+            if self.phase_weight:
+                total = total + self.phase_weight * self._phase(ours, theirs, b)
+        return total / len(self.sizes)
+
+    def _stft(self, wave: Tensor, size: int) -> Tensor:  # [B, S] → complex [B, N, size // 2 + 1]
+        frames = F.pad(wave[:, None], (size // 2, size // 2), mode="reflect")[:, 0].unfold(-1, size, size // 4)
+        return torch.fft.rfft(frames * getattr(self, f"window{size}"))
+
+    def _log(self, magnitude: Tensor) -> Tensor:
+        return magnitude.clamp(min=self.floor).log()
+
+    def _phase(self, ours: Tensor, theirs: Tensor, magnitude: Tensor) -> Tensor:
+        """1 - cos of the error in phase differences: smooth, and blind to whole turns."""
+        loss = ours.new_zeros((), dtype=torch.float32)
+        for axis in (1, 2):
+            n = ours.shape[axis] - 1
+            step = [t.narrow(axis, 1, n) * t.narrow(axis, 0, n).conj() for t in (ours, theirs)]
+            weight = magnitude.narrow(axis, 1, n).minimum(magnitude.narrow(axis, 0, n)).sqrt()
+            product = step[0] * step[1].conj()
+            cosine = product.real / (product.real.square() + product.imag.square() + 1e-12).sqrt()
+            loss = loss + ((1 - cosine) * weight).sum() / weight.sum().clamp(min=1e-3)
+        return loss / math.pi

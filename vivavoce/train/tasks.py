@@ -1,0 +1,356 @@
+"""What differs between the models in training: how an utterance becomes features, a batch, a loss and a sample.
+
+`loop.py` runs any of them. A recipe is a JSON object {"model": …, "train": …, and the task's own settings}.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from vivavoce import solvers
+from vivavoce.config import (
+    Config,
+    DurationConfig,
+    MelConfig,
+    NanospeechConfig,
+    SamplingConfig,
+    TrainConfig,
+    VocoderConfig,
+)
+from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, Nanospeech, duration_model
+from vivavoce.mel_torch import LogMel
+from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
+from vivavoce.text import CharTokenizer
+from vivavoce.train.data import Features, Utterance, align
+from vivavoce.train.losses import SpectralLosses
+from vivavoce.vocoder_torch import Vocoder
+
+Batch = dict[str, Tensor]
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class VocoderRecipe(Config):
+    """How `vivavoce train vocoder` trains."""
+
+    model: VocoderConfig = field(default_factory=VocoderConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    crop: int = 64  # hops of sound in one training example
+    mel_weight: float = 1.0
+    stft_weight: float = 0.5
+    phase_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class DurationRecipe(Config):
+    """How `vivavoce train duration` trains."""
+
+    model: DurationConfig = field(default_factory=DurationConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    characters: str = ""
+
+
+@dataclass(frozen=True)
+class NanospeechRecipe(Config):
+    """How `vivavoce train nanospeech` trains."""
+
+    model: NanospeechConfig = field(default_factory=NanospeechConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)  # written into the exported model
+    characters: str = ""
+    drop: float = 0.1  # share of samples without their conditions, for guidance
+
+
+class Task:
+    """One model's training. Instances are pickled to the worker processes, so helpers that hold weights are lazy."""
+
+    name: ClassVar[str]
+    recipe: Any
+    mel: MelConfig
+
+    def build(self) -> nn.Module:
+        """A new model with fresh weights."""
+        raise NotImplementedError
+
+    def featurize(self, utterance: Utterance) -> Features:
+        """What training needs of the utterance; "length" is its size in frames. ValueError: why it is skipped."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Changes when `featurize` would give something else."""
+        raise NotImplementedError
+
+    def collate(self, items: list[Features]) -> Batch:
+        """Features → padded tensors."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scalar to minimise. Randomness comes from torch's global generator, which the loop seeds for each step."""
+        return model(**batch)
+
+    def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
+        """Figures on held-out batches; the first one listed is the loss."""
+        losses = []
+        for number, batch in enumerate(batches):
+            torch.manual_seed(number)
+            losses.append(self.loss(model, batch).item())
+        return {"loss": float(np.mean(losses))}
+
+    def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
+        """Named pictures (log-mel [N, M]) or sounds ([S]) that show what the model does now."""
+        return {}
+
+    def export(self) -> dict[str, Any]:
+        """What config.json of the exported model holds besides the weights' task."""
+        return {"model": self.recipe.model.to_dict()}
+
+
+class VocoderTask(Task):
+    """Vocos on mel and STFT losses: the part of its training that needs no discriminator."""
+
+    name = "vocoder"
+
+    def __init__(self, recipe: VocoderRecipe):
+        if recipe.model.input != "mel":
+            raise ValueError(f"input is {recipe.model.input!r}; only mel vocoders can be trained")
+        self.recipe, self.mel = recipe, recipe.model.mel
+        self.log_mel = LogMel(self.mel)
+        self.losses = SpectralLosses(self.mel, recipe.mel_weight, recipe.stft_weight, recipe.phase_weight)
+
+    def build(self) -> Vocoder:
+        return Vocoder(self.recipe.model)
+
+    def featurize(self, utterance: Utterance) -> Features:
+        if len(utterance.samples) < self.recipe.crop * self.mel.hop:
+            raise ValueError("shorter than a training crop")
+        wave = torch.from_numpy(np.clip(utterance.samples, -1, 1) * 32767).to(torch.int16)
+        return {"wave": wave, "length": self.recipe.crop + 1}
+
+    def fingerprint(self) -> str:
+        return f"vocoder {self.recipe.crop} {json.dumps(self.mel.to_dict())}"
+
+    def collate(self, items: list[Features]) -> Batch:
+        size = self.recipe.crop * self.mel.hop
+        crops = []
+        for item in items:
+            start = int(torch.randint(len(item["wave"]) - size + 1, ()))
+            gain = 10 ** (torch.rand(()) * 0.6 - 0.5)  # -10 to +2 dB, so that loudness does not matter
+            crop = item["wave"][start : start + size].float() / 32767
+            crops.append(crop * min(gain, 1 / crop.abs().max().clamp(min=1e-3)))
+        return {"wave": torch.stack(crops)}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        wave = batch["wave"]
+        self.log_mel.to(wave.device), self.losses.to(wave.device)
+        return self.losses(model(self.log_mel(wave)).float(), wave)
+
+    def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
+        wave = batch["wave"][:2]
+        made = model(self.log_mel(wave)).float()
+        return {
+            f"{i}-{n}": w[i].cpu().numpy() for n, w in (("made", made), ("recorded", wave)) for i in range(len(wave))
+        }
+
+
+class TextTask(Task):
+    """What the two tasks that read text share: ids, character durations and speaker vectors."""
+
+    def __init__(self, recipe: Any, speaker_dim: int):
+        self.recipe, self.mel, self.speaker_dim = recipe, recipe.model.mel, speaker_dim
+        if not recipe.characters:
+            raise ValueError("characters is empty; it must list the characters that the model reads")
+        if len(recipe.characters) != recipe.model.vocab_size:
+            raise ValueError(
+                f"vocab_size is {recipe.model.vocab_size}, but characters has {len(recipe.characters)} of them"
+            )
+        self.tokenizer = CharTokenizer(recipe.characters)
+        self.log_mel = LogMel(self.mel)
+        self._encoder: SpeakerEncoder | None = None
+
+    def read(self, utterance: Utterance) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Ids [T], each character's span [T], each span's frames [S], and the speaker vector [V]."""
+        words = [w for w in (self.tokenizer.fit(w)[0] for w in utterance.text.split()) if w]
+        times = [(self.tokenizer.fit(w)[0], start, end) for w, start, end in utterance.words]
+        if not words:
+            raise ValueError("no character of the vocabulary in the text")
+        ids = self.tokenizer.encode(" " + " ".join(words) + " ")
+        spans, seconds = align(words, times, len(utterance.samples) / self.mel.sample_rate)
+        frames = torch.tensor(seconds) * self.mel.frame_rate
+        vector = torch.zeros(0)
+        if self.speaker_dim:
+            if self._encoder is None:
+                self._encoder = load_speaker_encoder()
+            vector = torch.from_numpy(self._encoder.embed(utterance.samples, self.mel.sample_rate))
+        return torch.tensor(ids, dtype=torch.int16), torch.tensor(spans, dtype=torch.int16), frames, vector
+
+    def fingerprint(self) -> str:
+        return f"text {self.recipe.characters} {self.speaker_dim} {json.dumps(self.mel.to_dict())}"
+
+    def export(self) -> dict[str, Any]:
+        return {"model": self.recipe.model.to_dict(), "characters": self.recipe.characters}
+
+
+class DurationTask(TextTask):
+    """Either duration model."""
+
+    name = "duration"
+
+    def __init__(self, recipe: DurationRecipe):
+        super().__init__(recipe, recipe.model.speaker_dim)
+
+    def build(self) -> nn.Module:
+        return duration_model(self.recipe.model)
+
+    def featurize(self, utterance: Utterance) -> Features:
+        ids, spans, frames, vector = self.read(utterance)
+        item: Features = {"text": ids, "spans": spans, "frames": frames, "speaker": vector}
+        if self.recipe.model.kind == "transformer":
+            item["mel"] = self.log_mel(torch.from_numpy(utterance.samples)[None])[0].half()
+        item["length"] = int(sum(frames))
+        return item
+
+    def fingerprint(self) -> str:
+        return f"duration {self.recipe.model.kind} {super().fingerprint()}"
+
+    def collate(self, items: list[Features]) -> Batch:
+        text = pad_sequence([i["text"].long() for i in items], True, FILLER)
+        if self.recipe.model.kind == "transformer":
+            lengths = torch.tensor([len(i["mel"]) for i in items])
+            return {"mel": pad_sequence([i["mel"].float() for i in items], True), "text": text, "lengths": lengths}
+        batch = {
+            "text": text,
+            "spans": pad_sequence([i["spans"].long() for i in items], True),
+            "frames": pad_sequence([i["frames"] for i in items], True, -1.0),
+        }
+        if self.speaker_dim:
+            batch["speaker"] = torch.stack([i["speaker"] for i in items])
+        return batch
+
+    def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
+        metrics = super().validate(model, batches)
+        if isinstance(model, CharacterDurations):
+            errors = []
+            for batch in batches:
+                total = batch["frames"].clamp(min=0).sum(1)
+                errors.append((model.predict(batch["text"], batch.get("speaker")).sum(1) / total - 1).abs())
+            metrics["total_error"] = torch.cat(errors).mean().item()  # share by which the whole length is missed
+        return metrics
+
+
+class NanospeechTask(TextTask):
+    """The flow-matching model."""
+
+    name = "nanospeech"
+
+    def __init__(self, recipe: NanospeechRecipe):
+        super().__init__(recipe, recipe.model.speaker_dim)
+
+    def build(self) -> Nanospeech:
+        return Nanospeech(self.recipe.model)
+
+    def featurize(self, utterance: Utterance) -> Features:
+        ids, spans, frames, vector = self.read(utterance)
+        mel = self.log_mel(torch.from_numpy(utterance.samples)[None])[0].half()
+        return {"mel": mel, "text": ids, "spans": spans, "frames": frames, "speaker": vector, "length": len(mel)}
+
+    def fingerprint(self) -> str:
+        return f"nanospeech {super().fingerprint()}"
+
+    def collate(self, items: list[Features]) -> Batch:
+        batch = {
+            "mel": pad_sequence([i["mel"].float() for i in items], True),
+            "text": pad_sequence([i["text"].long() for i in items], True, FILLER),
+            "lengths": torch.tensor([len(i["mel"]) for i in items]),
+        }
+        if self.recipe.model.text_align == "durations":
+            # the characters of a span share its frames evenly: that is what word times can tell
+            shares = []
+            for i in items:
+                spans = i["spans"].long()
+                shares.append((i["frames"] / spans.bincount(minlength=len(i["frames"])).clamp(min=1))[spans])
+            batch["durations"] = pad_sequence(shares, True)
+        if self.speaker_dim:
+            batch["speaker"] = torch.stack([i["speaker"] for i in items])
+        return batch
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return model(**batch, drop=self.recipe.drop)
+
+    def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
+        """`text` is the share by which the loss where noise dominates (t < 0.3) rises with somebody else's text:
+        1 % and more, alignment emerges; 5 %, it is there."""
+        losses, right, wrong = [], [], []
+        for number, batch in enumerate(batches):
+            size = len(batch["text"])
+            torch.manual_seed(number)
+            noise = torch.randn(batch["mel"].shape).to(batch["mel"].device)
+            even = ((torch.arange(size) + 0.5) / size).to(noise.device)
+            losses.append(model(**batch, drop=0.0, time=even, noise=noise).item())
+            if size < 2:
+                continue
+            others = dict(batch, text=batch["text"].roll(1, 0))
+            if "durations" in batch:
+                others["durations"] = batch["durations"].roll(1, 0)
+            right.append(model(**batch, drop=0.0, time=0.3 * even, noise=noise).item())
+            wrong.append(model(**others, drop=0.0, time=0.3 * even, noise=noise).item())
+        metrics = {"loss": float(np.mean(losses))}
+        if right:
+            metrics["noisy_loss"] = float(np.mean(right))
+            metrics["text"] = float(np.mean(wrong) / np.mean(right) - 1)
+        return metrics
+
+    def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
+        assert isinstance(model, Nanospeech)
+        few: dict[str, Any] = {k: v[:2] for k, v in batch.items()}
+        mel, lengths = few.pop("mel"), few.pop("lengths")
+        torch.manual_seed(0)
+        noise = torch.randn(mel.shape).to(mel.device)
+        extra: dict[str, Any] = {}
+        if self.recipe.model.audio_prompt:
+            extra = {"prompt": mel, "prompt_lengths": lengths // 3}
+        made = model.sample(noise, few.pop("text"), lengths, times=solvers.schedule(8), cfg=1.0, **few, **extra)
+        return {
+            f"{i}-{n}": m[i, : lengths[i]].float().cpu().numpy()
+            for n, m in (("made", made), ("recorded", mel))
+            for i in range(len(mel))
+        }
+
+    def export(self) -> dict[str, Any]:
+        return {**super().export(), "sampling": self.recipe.sampling.to_dict()}
+
+
+TASKS: dict[str, tuple[type[Task], type[Config]]] = {
+    "vocoder": (VocoderTask, VocoderRecipe),
+    "duration": (DurationTask, DurationRecipe),
+    "nanospeech": (NanospeechTask, NanospeechRecipe),
+}
+
+
+def load_task(name: str, recipe: Path | dict[str, Any]) -> Task:
+    """The task `name` with its recipe, from a JSON file or an object.
+
+    Raises ValueError for an unknown task, an unreadable file, unknown or wrong settings.
+    """
+    if name not in TASKS:
+        raise ValueError(f"task is {name!r}; it must be one of {', '.join(TASKS)}")
+    where = "recipe"
+    if isinstance(recipe, Path):
+        where = str(recipe)
+        try:
+            values = json.loads(recipe.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{recipe}: no such file") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{recipe}: not a readable JSON file ({error})") from None
+    else:
+        values = recipe
+    task_type, recipe_type = TASKS[name]
+    return task_type(recipe_type.from_dict(values, where))  # type: ignore[call-arg]
