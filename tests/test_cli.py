@@ -412,7 +412,7 @@ def test_train_without_its_extra_says_what_to_install(monkeypatch: pytest.Monkey
 def test_export_passes_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Path, Path]] = []
     fake = types.SimpleNamespace(export=lambda run, out: asked.append((run, out)))
-    monkeypatch.setitem(sys.modules, "vivavoce.checkpoints", fake)
+    monkeypatch.setitem(sys.modules, "vivavoce.train.export", fake)
     assert vivavoce("export", "run", "model") == 0
     assert asked == [(Path("run"), Path("model"))]
 

@@ -191,7 +191,6 @@ def test_choices_are_listed() -> None:
         (NanospeechConfig, {"dropout": 1.0}),
         (NanospeechConfig, {"mel_scale": 0.0}),
         (NanospeechConfig, {"patch": 0}),
-        (DurationConfig, {"space_id": 256}),
         (DurationConfig, {"text_dim": 511}),
         (SamplingConfig, {"steps": 0}),
         (SamplingConfig, {"max_seconds": 44.0}),

@@ -41,6 +41,9 @@ class Tones:
         self.tokenizer = CharTokenizer([*" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,;:!?'-"])
         self.asked: list[tuple[list[str], Voice, SpeakOptions, list[int]]] = []
 
+    def embedded(self, voice: Voice) -> Voice:
+        return voice
+
     def seconds(self, texts: list[str], voice: Voice, speed: float) -> list[float]:
         return [len(text) * SECONDS_PER_CHARACTER / speed for text in texts]
 

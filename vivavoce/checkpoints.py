@@ -85,6 +85,12 @@ def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str,
     for key in values:
         if key not in known:
             raise ValueError(f"{path}: unknown setting {key!r}; valid are {', '.join(known)}")
+    for key in ("duration", "vocoder"):
+        if not isinstance(values.get(key, ""), str):
+            raise ValueError(f'{path}: {key} is {values[key]!r}; it must be "bundled" or the name of a folder')
+    characters = values.get("characters", "")
+    if not isinstance(characters, str | list) or not all(isinstance(c, str) for c in characters):
+        raise ValueError(f"{path}: characters is {characters!r}; it must be a string, or a list of strings")
     return values
 
 
@@ -159,6 +165,8 @@ def _import(weights: Mapping[str, Tensor], where: str, describe: Callable[[Weigh
         return describe(renamed), renamed
     except KeyError as error:
         raise ValueError(f"{where}: not a published nanospeech checkpoint, {error} is missing") from None
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{where}: not a published nanospeech checkpoint ({error})") from None
 
 
 def _layers(weights: Weights, prefix: str) -> int:
@@ -207,22 +215,15 @@ def import_duration(weights: Mapping[str, Tensor], where: str) -> tuple[Duration
     return config, named
 
 
-def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) -> tuple[VocoderConfig, Weights]:
-    """Config and tensors of a published Vocos: its config.yaml and state dict. No class that it names is imported."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        values = yaml.safe_load(config_yaml)
-        kinds = {
-            part: values[part]["class_path"].rsplit(".", 1)[-1] for part in ("feature_extractor", "backbone", "head")
-        }
-        features, backbone, head = (values[p].get("init_args", {}) for p in ("feature_extractor", "backbone", "head"))
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where}/config.yaml: not a Vocos config ({error})") from None
-    if kinds["backbone"] != "VocosBackbone" or kinds["head"] != "ISTFTHead":
+def _vocos_config(values: dict[str, Any], weights: Mapping[str, Tensor]) -> VocoderConfig:
+    """The config of a published Vocos from its parsed config.yaml. Raises whatever a wrong one brings about."""
+    parts = {name: values[name] for name in ("feature_extractor", "backbone", "head")}
+    kinds = [str(part["class_path"]).rsplit(".", 1)[-1] for part in parts.values()]
+    if kinds[0] not in ("MelSpectrogramFeatures", "EncodecFeatures") or kinds[1:] != ["VocosBackbone", "ISTFTHead"]:
         raise ValueError(
-            f"{where}/config.yaml: {kinds['backbone']} with {kinds['head']}; only VocosBackbone with ISTFTHead"
+            f"{', '.join(kinds)}; only MelSpectrogramFeatures or EncodecFeatures with VocosBackbone and ISTFTHead"
         )
+    features, backbone, head = (part.get("init_args", {}) for part in parts.values())
     common = {
         "dim": backbone["dim"],
         "intermediate_dim": backbone["intermediate_dim"],
@@ -231,7 +232,7 @@ def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) ->
         "n_fft": head["n_fft"],
         "hop": head["hop_length"],
     }
-    if kinds["feature_extractor"] == "MelSpectrogramFeatures":
+    if kinds[0] == "MelSpectrogramFeatures":
         mel = MelConfig(
             sample_rate=features.get("sample_rate", 24_000),
             n_fft=features.get("n_fft", 1024),
@@ -239,13 +240,26 @@ def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) ->
             n_mels=features.get("n_mels", 100),
             floor=1e-7,
         )
-        config = VocoderConfig(mel=mel, **common)
-    else:
-        table = weights["feature_extractor.codebook_weights"]
-        bandwidths = tuple(float(b) for b in features.get("bandwidths", (1.5, 3.0, 6.0, 12.0)))
-        config = VocoderConfig(
-            input="codes", codebooks=len(table) // 1024, codebook_dim=table.shape[1], bandwidths=bandwidths, **common
-        )
+        return VocoderConfig(mel=mel, **common)
+    table = weights["feature_extractor.codebook_weights"]
+    size = VocoderConfig.codebook_size  # EnCodec has no other
+    bandwidths = tuple(float(b) for b in features.get("bandwidths", (1.5, 3.0, 6.0, 12.0)))
+    return VocoderConfig(
+        input="codes", codebooks=len(table) // size, codebook_dim=table.shape[1], bandwidths=bandwidths, **common
+    )
+
+
+def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) -> tuple[VocoderConfig, Weights]:
+    """Config and tensors of a published Vocos: its config.yaml and state dict. No class that it names is imported."""
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        config = _vocos_config(yaml.safe_load(config_yaml), weights)
+    except KeyError as error:
+        raise ValueError(f"{where}: not a published Vocos, {error} is missing") from None
+    except (yaml.YAMLError, TypeError, AttributeError, IndexError, ValueError) as error:
+        reason = " ".join(str(error).split())  # YAML errors come in several lines
+        raise ValueError(f"{where}/config.yaml: not a Vocos config ({reason})") from None
     kept = {
         name.removeprefix("feature_extractor."): tensor
         for name, tensor in weights.items()

@@ -104,7 +104,12 @@ def _own_format(folder: Path) -> Parts:
     theirs = read_config(other, "duration", ("model", "characters"))
     if list(theirs.get("characters", "")) != characters:
         raise ValueError(f"{other / 'config.json'}: its characters differ from those of {where}")
-    duration = duration_model(DurationConfig.from_dict(theirs.get("model", {}), str(other / "config.json")))
+    its_config = DurationConfig.from_dict(theirs.get("model", {}), str(other / "config.json"))
+    if len(characters) != its_config.vocab_size:
+        raise ValueError(
+            f"{other / 'config.json'}: vocab_size is {its_config.vocab_size}, but characters has {len(characters)}"
+        )
+    duration = duration_model(its_config)
     fill(duration, read_weights(other / "model.safetensors"), other / "model.safetensors")
     sampling = SamplingConfig.from_dict(values.get("sampling", {}), where)
     return Parts(model, duration, values.get("vocoder", "bundled"), characters, sampling)
@@ -114,17 +119,22 @@ def _published_format(folder: Path) -> Parts:
     characters = read_characters(folder / "vocab.txt")
     path = folder / "model.safetensors"
     config, weights = checkpoints.import_nanospeech(read_weights(path), str(path))
-    if config.vocab_size != len(characters):
-        raise ValueError(
-            f"{folder / 'vocab.txt'}: {len(characters)} characters, but model.safetensors has {config.vocab_size}"
-        )
+    _check_rows(folder / "vocab.txt", characters, config.vocab_size, path.name)
     model = fill(Nanospeech(config), weights, path)
     duration = None  # without its file the length is estimated from the reference's pace
     path = folder / "duration.safetensors"
     if path.exists():
         its_config, weights = checkpoints.import_duration(read_weights(path), str(path))
+        _check_rows(folder / "vocab.txt", characters, its_config.vocab_size, path.name)
         duration = fill(duration_model(its_config), weights, path)
     return Parts(model, duration, checkpoints.PUBLISHED_VOCODER, characters, SamplingConfig())
+
+
+def _check_rows(vocabulary: Path, characters: list[str], rows: int, weights: str) -> None:
+    """The published loader counts the nothing after a final line end as an entry, so such weights have a row more."""
+    spare = vocabulary.read_bytes().endswith(b"\n")
+    if rows not in (len(characters), len(characters) + spare):
+        raise ValueError(f"{vocabulary}: {len(characters)} characters, but {weights} has {rows}")
 
 
 def load_vocoder(name: str, beside: Path | None = None) -> Vocoder:

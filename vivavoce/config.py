@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -97,7 +98,9 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return tuple(_convert(v, args[0], where) for v in value)
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else hint.from_dict(value, where)  # type: ignore[union-attr,arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):  # Python's JSON reads NaN and Infinity
+            raise ValueError(f"{where} is {value!r}; it must be a finite number")
         return float(value)
     if hint in (int, float, str, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
         raise ValueError(f"{where} is {value!r}; it must be {'a' if hint is not int else 'an'} {hint.__name__}")
@@ -151,6 +154,7 @@ class VocoderConfig(Config):
             self.require(getattr(self, name) > 0, name, "positive")
         self.require(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft", "positive and even")
         self.require(0 < self.hop <= self.n_fft, "hop", f"between 1 and n_fft ({self.n_fft})")
+        self.require(all(b > 0 for b in self.bandwidths), "bandwidths", "positive numbers of kbit/s")
         if self.input == "mel":
             self.require(self.hop == self.mel.hop, "hop", f"the mel's hop ({self.mel.hop})")
 
@@ -223,7 +227,10 @@ class DurationConfig(Config):
     def __post_init__(self) -> None:
         for name in ("vocab_size", "dim", "depth", "heads", "head_dim", "ff_mult", "text_dim"):
             self.require(getattr(self, name) > 0, name, "positive")
-        self.require(self.text_layers >= 0 and self.text_dim % 2 == 0, "text_dim", "even")
+        for name in ("text_layers", "speaker_dim"):
+            self.require(getattr(self, name) >= 0, name, "0 or more")
+        self.require(self.text_dim % 2 == 0, "text_dim", "even, for the position embedding comes in pairs")
+        self.require(self.head_dim % 2 == 0, "head_dim", "even, for the rotary embedding turns pairs")
         self.require(0 <= self.dropout < 1, "dropout", "from 0 to below 1")
 
 
@@ -306,6 +313,7 @@ class TrainConfig(Config):
         self.require(
             len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two numbers from 0 to below 1"
         )
+        self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
         self.require(self.clip_norm > 0, "clip_norm", "positive")
         self.require(0 <= self.ema < 1, "ema", "from 0 to below 1")
         self.require(self.checkpoint_minutes > 0, "checkpoint_minutes", "positive")

@@ -65,6 +65,9 @@ class System(Protocol):
     def uses_transcript(self) -> bool:
         """Whether the voice's transcript must be known."""
 
+    def embedded(self, voice: Voice) -> Voice:
+        """The voice with the speaker vector that this system needs, if any: computed once for all pieces."""
+
     def seconds(self, texts: list[str], voice: Voice, speed: float) -> list[float]:
         """The predicted length of each text at `speed`."""
 
@@ -198,6 +201,7 @@ class TTS:
         }
         seed = secrets.randbits(32) if chosen.seed is None else chosen.seed
         complete = chosen.replace(voice=speaker.name, seed=seed, **recommended)
+        speaker = self.system.embedded(speaker)
         return _Plan(tuple(self._read(text, speaker, complete.speed)), speaker, complete, seed)
 
     def _read(self, text: str, voice: Voice, speed: float) -> list[Piece]:
@@ -328,9 +332,9 @@ def _part(progress: Progress, start: float, share: float) -> Progress:
 def _describe(changes: list[Change]) -> str:
     """One line about what is not spoken as written: characters that no rule reads or the model lacks. "": none.
 
-    Punctuation is not told of: it has no sound, and a model without the dash takes the comma.
+    Punctuation and case are not told of: they have no sound, and a model without the dash takes the comma.
     """
-    lost = [c for c in changes if c.rule in ("unspeakable", "fit")]
+    lost = [c for c in changes if c.rule in ("unspeakable", "fit") and c.before.lower() != c.after.lower()]
     seen = dict.fromkeys((c.before.strip(), c.after.strip()) for c in lost if not all(map(_is_punctuation, c.before)))
     told = [f"{before!r} is read as {after!r}" if after else f"{before!r} is left out" for before, after in seen]
     if not told:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -185,7 +186,7 @@ class NanospeechSystem:
             times=solvers.schedule(options.steps, options.sway_coef),
             method=options.method,
             cfg=options.cfg,
-            durations=self._padded(durations).to(device) if config.text_align == "durations" else None,
+            durations=self._stretch(durations, voice, known) if config.text_align == "durations" else None,
             prompt=None if prompt is None else prompt.to(dtype).expand(batch, -1, -1),
             prompt_lengths=None if prompt is None else torch.full((batch,), known, device=device),
             speaker=self._vector(voice).to(dtype).expand(batch, -1) if config.speaker_dim else None,
@@ -215,34 +216,52 @@ class NanospeechSystem:
         ids = [torch.tensor(self.tokenizer.encode(t)) for t in texts]
         return pad_sequence(ids, True, FILLER).to(self.where.device)
 
-    def _padded(self, durations: list[np.ndarray]) -> Tensor:
-        return pad_sequence([torch.from_numpy(d) for d in durations], True)
+    def _stretch(self, durations: list[np.ndarray], voice: Voice, known: int) -> Tensor | None:
+        """Frames of each character that the model sees [B, T]: of the reference's, its `known` frames, then the text's.
+
+        None, for even stretching, where the duration model knows no characters.
+        """
+        if not isinstance(self.duration, CharacterDurations):
+            return None
+        if self.model.config.audio_prompt:
+            reference = self._character_frames([f"{self._transcript(voice)} "], voice)[0]
+            reference *= known / reference.sum()
+            durations = [np.concatenate((reference, d)) for d in durations]
+        return pad_sequence([torch.from_numpy(d) for d in durations], True).to(self.where.device)
 
     @torch.inference_mode()
     def _durations(self, texts: list[str], voice: Voice, speed: float) -> list[np.ndarray]:
-        """Frames of each character of each text's reading, or one number for the whole where the model gives that.
+        """Frames of each character of each text, or one number for the whole where the model gives that.
 
-        Only the speech to be made is scaled by `speed`, never the reference.
+        Only the speech to be made counts and is scaled by `speed`, never the reference.
         """
         if isinstance(self.duration, CharacterDurations):
-            read = [self._read(t, voice) for t in texts]
-            speaker = None
-            if self.duration.config.speaker_dim:
-                speaker = self._vector(voice).expand(len(texts), -1)
-            frames = self.duration.predict(self._ids(read), speaker).float().cpu().numpy() / speed
-            return [evenly_in_words(t, f[: len(t)]) for t, f in zip(read, frames, strict=True)]
+            frames = self._character_frames([self._read(t, voice) for t in texts], voice)
+            reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
+            return [f[reference:] / speed for f in frames]
         if self.duration is not None:
             prompt = self._prompt(voice)
-            length = torch.tensor([prompt.shape[1]], device=self.where.device)
             made = []
-            for text in texts:  # one by one, for the model sees no more of the text than there are frames
-                total = self.duration.predict(prompt, self._ids([self._read(text, voice)]), length)
+            for text in texts:
+                ids = self._ids([self._read(text, voice)])
+                # The model sees no more of the text than there are frames: as published, zeros make up for what a
+                # short reference lacks, and count as its frames.
+                mel = F.pad(prompt, (0, 0, 0, max(0, ids.shape[1] - prompt.shape[1])))
+                length = torch.tensor([mel.shape[1]], device=self.where.device)
+                total = self.duration.predict(mel, ids, length)
                 left = float(total[0]) * self.frame_rate - prompt.shape[1]
                 made.append(np.array([max(left, SHORTEST) / speed], np.float32))
             return made
         spoken = self._transcript(voice)
         pace = len(voice.samples) / self.model.config.mel.hop / max(1, len(spoken.encode()))  # frames a byte
         return [np.array([pace * len(t.encode()) / speed], np.float32) for t in texts]
+
+    def _character_frames(self, read: list[str], voice: Voice) -> list[np.ndarray]:
+        """Frames of each character of each reading, at its natural speed."""
+        assert isinstance(self.duration, CharacterDurations)
+        speaker = self._vector(voice).expand(len(read), -1) if self.duration.config.speaker_dim else None
+        frames = self.duration.predict(self._ids(read), speaker).float().cpu().numpy()
+        return [evenly_in_words(t, f[: len(t)]) for t, f in zip(read, frames, strict=True)]
 
     def _prompt(self, voice: Voice) -> Tensor:
         """Log-mel frames [1, P, M] of the reference."""

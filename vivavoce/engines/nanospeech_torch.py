@@ -109,7 +109,7 @@ def character_index(durations: Tensor, tokens: Tensor, size: int) -> tuple[Tenso
     With equal durations the index is floor((k + 0.5) * T / tokens), average upsampling.
     """
     ends = durations.cumsum(-1)
-    ends = ends / ends[:, -1:].clamp(min=1e-6) * tokens[:, None]
+    ends = ends * tokens[:, None] / ends[:, -1:].clamp(min=1e-6)  # in this order, whole durations end exactly
     middle = torch.arange(size, device=ends.device) + 0.5
     index = (middle[None, :, None] >= ends[:, None, :]).sum(-1).clamp(max=durations.shape[1] - 1)
     end = ends.gather(1, index)
@@ -512,7 +512,7 @@ class DurationBlock(nn.Module):
 class DurationTransformer(nn.Module):
     """The published duration model: the reference's frames and the text of reference and speech → seconds of both.
 
-    Bound to the checkpoint: text beyond the reference's number of frames is cut off before the model sees it.
+    Bound to the checkpoint: text beyond the number of frames is cut off, so the caller pads a short reference.
     """
 
     def __init__(self, config: DurationConfig):

@@ -3,7 +3,7 @@
 A shard is a tar of KEY.ogg (or any audio that libsndfile reads) with KEY.json ({"text", "speaker", "words", …}) or
 KEY.txt. Batches hold at most a budget of frames, come from length buckets, leave no utterance out, and their order
 depends on the seed and the epoch alone: not on the number of workers, nor on where a run was interrupted.
-Knows nothing about models: a `Featurizer` turns an utterance into what its task wants.
+Knows nothing about models: a `Reader` turns an utterance into what its task wants.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ from __future__ import annotations
 import glob
 import io
 import json
+import math
 import os
+import pickle
+import signal
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import braceexpand
 import numpy as np
@@ -31,10 +36,11 @@ from vivavoce import audio
 from vivavoce.config import TrainConfig
 
 Features = dict[str, Any]
-Featurizer = Callable[["Utterance"], Features]
+Words = tuple[tuple[str, float, float], ...]
 
 AUDIO = ("wav", "flac", "ogg", "opus", "mp3", "aif", "aiff")
-WINDOW = 2_000  # utterances that are sorted into batches together where the corpus is streamed
+# Utterances that are sorted into batches together where the corpus is streamed: so many, or so many bytes
+WINDOW, WINDOW_BYTES = 2_000, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,41 @@ class Utterance:
     samples: np.ndarray  # float32 [S]
     text: str
     speaker: str = ""
-    words: tuple[tuple[str, float, float], ...] = ()  # word, start, end in seconds; empty where the data has none
+    words: Words = ()  # word, start, end in seconds; empty where the data has none
+
+
+class Reader(Protocol):
+    """What reading the data needs to know of a task. Instances are pickled to the worker processes."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the samples in the utterances that `featurize` gets."""
+
+    def featurize(self, utterance: Utterance) -> Features:
+        """What training needs of it; "length" is its size in frames. Raises ValueError: why it is skipped."""
+
+    def length(self, seconds: float) -> int:
+        """The size in frames that `featurize` will give to an utterance of so many seconds, or slightly more."""
+
+    def fingerprint(self) -> str:
+        """Changes when `featurize` would give something else."""
 
 
 @dataclass
 class Report:
-    """What reading the shards met: kept and skipped samples, by reason."""
+    """What reading the shards met: kept and skipped samples, by reason, and what is to be said of whole shards."""
 
     kept: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    notices: list[str] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take in what another process counted, and give its notices as warnings."""
+        self.kept += other.kept
+        self.skipped.update(other.skipped)
+        self.notices += other.notices
+        for notice in other.notices:
+            warnings.warn(notice, stacklevel=3)
 
     def __str__(self) -> str:
         reasons = "".join(f"; {count} skipped: {reason}" for reason, count in sorted(self.skipped.items()))
@@ -61,17 +93,24 @@ class Report:
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
-    """Shard names from paths, globs, `{000..006}` ranges, folders and URLs.
+    """Shard names from paths, globs, `{000..006}` ranges, folders and URLs (http:, pipe:, file:, …).
 
     Raises ValueError for a local name that matches nothing.
     """
     shards: list[str] = []
-    for pattern in patterns:
-        for name in braceexpand.braceexpand(str(pattern)):
-            if "://" in name or name.startswith("pipe:"):
+    for pattern in map(str, patterns):
+        try:  # only where there are braces, for a backslash would be taken as an escape
+            names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
+        except ValueError as error:
+            raise ValueError(f"shards {pattern!r}: {error}") from None
+        for name in names:
+            if name.startswith("file:"):
+                name = url2pathname(urlsplit(name).path)
+            elif "://" in name or name.startswith("pipe:"):
                 shards.append(name)
                 continue
-            found = sorted(glob.glob(os.path.join(name, "*.tar") if os.path.isdir(name) else name))
+            folder = os.path.join(glob.escape(name), "*.tar")
+            found = [name] if os.path.isfile(name) else sorted(glob.glob(folder if os.path.isdir(name) else name))
             if not found:
                 raise ValueError(f"no shard at {name!r}; give .tar files, a folder of them, a glob or a URL")
             shards += found
@@ -81,58 +120,120 @@ def expand(patterns: Sequence[str]) -> list[str]:
 # ---- reading ------------------------------------------------------------------------------------------------------
 
 
-def raw_samples(shards: Sequence[str], report: Report) -> Iterator[dict[str, Any]]:
-    """Undecoded samples in the shards' order; a damaged shard ends early, with a notice."""
+def raw_samples(shards: Iterable[str], report: Report) -> Iterator[dict[str, Any]]:
+    """Undecoded samples in the shards' order. A damaged shard gives what can be read of it, and a notice."""
+    for shard in shards:
+        errors: list[Exception] = []
 
-    def damaged(error: Exception) -> bool:
-        report.skipped["shard damaged or out of reach"] += 1
-        warnings.warn(f"shard skipped from here on: {error}", stacklevel=2)
-        return True
+        def damaged(error: Exception, errors: list[Exception] = errors) -> bool:
+            errors.append(error)
+            return True
 
-    # shuffling and splitting off: the order, and who reads what, is this module's business
-    source = webdataset.WebDataset(
-        list(shards), shardshuffle=False, handler=damaged, nodesplitter=None, workersplitter=None, empty_check=False
-    )
-    yield from source
+        # shuffling and splitting off: the order, and who reads what, is this module's business
+        yield from webdataset.WebDataset(
+            [shard], shardshuffle=False, handler=damaged, nodesplitter=None, workersplitter=None, empty_check=False
+        )
+        if errors:
+            reason = str(errors[0].args[0]).split(" @ ")[0] if errors[0].args else ""
+            report.skipped["(shards) damaged or out of reach"] += 1
+            report.notices.append(
+                f"{shard}: damaged or out of reach ({type(errors[0]).__name__}: {reason}); used as far as it can be read"
+            )
 
 
-def decode(sample: dict[str, Any], config: TrainConfig, sample_rate: int) -> Utterance:
-    """The utterance in a raw sample. Raises ValueError, whose message is the reason for skipping it."""
-    extension = next((e for e in AUDIO if e in sample), None)
-    if extension is None:
-        raise ValueError("no audio")
+def sound_of(sample: dict[str, Any]) -> bytes:
+    """The encoded sound of a raw sample. Raises ValueError where it has none."""
+    for extension in AUDIO:
+        if extension in sample:
+            return sample[extension]
+    raise ValueError("no audio")
+
+
+def text_of(sample: dict[str, Any]) -> tuple[str, str, Words]:
+    """Text, speaker and word times of a raw sample. Raises ValueError, whose message is the reason for skipping it."""
     if "json" in sample:
         try:
             meta = json.loads(sample["json"])
         except ValueError:
             raise ValueError("unreadable json") from None
+        if not isinstance(meta, dict):
+            raise ValueError("unreadable json")
     elif "txt" in sample:
         meta = {"text": sample["txt"].decode("utf-8", "replace")}
     else:
         raise ValueError("no text")
-    text = str(meta.get("text", "")).strip()
-    if not text:
+    text = meta.get("text")
+    if not isinstance(text, str) or not text.strip():
         raise ValueError("empty text")
     try:
-        samples = audio.read(io.BytesIO(sample[extension]), sample_rate)
+        words = tuple((str(word), float(start), float(end)) for word, start, end in meta.get("words") or ())
+    except (TypeError, ValueError):
+        raise ValueError("unreadable word times") from None
+    if not all(math.isfinite(start) and math.isfinite(end) for _, start, end in words):
+        raise ValueError("unreadable word times")
+    return text.strip(), str(meta.get("speaker", "")), words
+
+
+def check_length(seconds: float, config: TrainConfig) -> None:
+    if seconds < config.min_seconds:
+        raise ValueError(f"shorter than {config.min_seconds} s")
+    if seconds > config.max_seconds:
+        raise ValueError(f"longer than {config.max_seconds} s")
+
+
+def decode(sample: dict[str, Any], config: TrainConfig, sample_rate: int) -> Utterance:
+    """The utterance in a raw sample. Raises ValueError, whose message is the reason for skipping it."""
+    sound, (text, speaker, words) = sound_of(sample), text_of(sample)
+    try:
+        samples = audio.read(io.BytesIO(sound), sample_rate)
     except ValueError:
         raise ValueError("unreadable audio") from None
-    seconds = len(samples) / sample_rate
-    if not config.min_seconds <= seconds <= config.max_seconds:
-        raise ValueError(f"shorter than {config.min_seconds} s or longer than {config.max_seconds} s")
-    words = tuple((str(w), float(a), float(b)) for w, a, b in meta.get("words") or ())
-    return Utterance(sample["__key__"], samples, text, str(meta.get("speaker", "")), words)
+    check_length(len(samples) / sample_rate, config)
+    if not samples.any():
+        raise ValueError("silent audio")
+    return Utterance(sample["__key__"], samples, text, speaker, words)
 
 
-def seconds_of(sample: dict[str, Any]) -> float:
-    """Length of a raw sample from its audio's header, 0 where that cannot be read."""
-    for extension in AUDIO:
-        if extension in sample:
-            try:
-                return soundfile.info(io.BytesIO(sample[extension])).duration
-            except RuntimeError:
-                return 0.0
-    return 0.0
+def seconds_of(sample: dict[str, Any], config: TrainConfig) -> float:
+    """Length of a raw sample by its headers. Raises ValueError as `decode`, for what can be told without decoding."""
+    sound = sound_of(sample)
+    text_of(sample)
+    try:
+        seconds = soundfile.info(io.BytesIO(sound)).duration
+    except (RuntimeError, TypeError):
+        raise ValueError("unreadable audio") from None
+    check_length(seconds, config)
+    return seconds
+
+
+def featurized(samples: Iterable[dict[str, Any]], reader: Reader, config: TrainConfig, report: Report) -> list[Features]:
+    """Features of the samples that can be used; the others are counted in `report`."""
+    items = []
+    for sample in samples:
+        try:
+            items.append(reader.featurize(decode(sample, config, reader.sample_rate)))
+        except ValueError as reason:
+            report.skipped[str(reason)] += 1
+        else:
+            report.kept += 1
+    return items
+
+
+def _parallel(dataset: Dataset, workers: int) -> Iterator[Any]:
+    """What the dataset gives, in its order, made by so many processes.
+
+    It comes as bytes, for every tensor on its own would take a file descriptor, of which there are few. The generator
+    of its own keeps the start of an epoch from using up random numbers of the training.
+    """
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=workers, collate_fn=pickle.dumps, worker_init_fn=_ignore_interrupt,
+        generator=torch.Generator(),
+    )  # fmt: skip
+    return map(pickle.loads, loader)
+
+
+def _ignore_interrupt(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
 
 
 # ---- batching -----------------------------------------------------------------------------------------------------
@@ -161,11 +262,9 @@ def make_batches(lengths: Sequence[int], budget: int, seed: int) -> list[list[in
 
 
 def share_out(batches: list[list[int]], rank: int, world: int) -> list[list[int]]:
-    """This process's batches: every process gets equally many, the first ones twice where they do not divide."""
-    if not batches:
-        return []
-    padded = batches + batches[: -len(batches) % world]
-    return padded[rank::world]
+    """This process's batches: every process gets equally many, some of them twice where they do not divide."""
+    each = -(-len(batches) // world)
+    return [batches[i % len(batches)] for i in range(rank, each * world, world)]
 
 
 def epoch_seed(seed: int, epoch: int, part: int = 0) -> int:
@@ -186,91 +285,86 @@ class Corpus:
     def batches(self, epoch: int, skip: int = 0) -> Iterator[list[Features]]:
         """The epoch's batches for this process, from number `skip` on."""
         lengths = [item["length"] for item in self.items]
-        seed = epoch_seed(self.config.seed, epoch)
-        for indices in share_out(make_batches(lengths, self.config.frames_per_batch, seed), self.rank, self.world)[
-            skip:
-        ]:
+        batches = make_batches(lengths, self.config.frames_per_batch, epoch_seed(self.config.seed, epoch))
+        for indices in share_out(batches, self.rank, self.world)[skip:]:
             yield [self.items[i] for i in indices]
 
 
 class Stream:
     """A corpus that is read from its shards every epoch; only a window of undecoded utterances is in memory."""
 
-    def __init__(
-        self, shards: list[str], featurize: Featurizer, config: TrainConfig, sample_rate: int, rank: int, world: int
-    ):
-        self.shards, self.featurize, self.config = shards, featurize, config
-        self.sample_rate, self.rank, self.world = sample_rate, rank, world
-        self.report = Report()
+    def __init__(self, shards: list[str], reader: Reader, config: TrainConfig, rank: int = 0, world: int = 1):
+        self.shards, self.reader, self.config, self.rank, self.world = shards, reader, config, rank, world
+        self.report = Report()  # of the epoch that is being read
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[list[Features]]:
-        dataset = _StreamBatches(self, epoch, skip)
-        loader = DataLoader(dataset, batch_size=None, num_workers=self.config.workers, collate_fn=_as_is)
-        empty = True
-        for items, report in loader:
-            self.report.kept += report.kept
-            self.report.skipped.update(report.skipped)
-            if items:
-                empty = False
+        """The epoch's batches for this process, from number `skip` on; an empty list for one that cannot be decoded.
+
+        Raises ValueError where all of them are empty.
+        """
+        self.report = Report()
+        usable = skip > 0
+        for number, items, report in _parallel(_StreamBatches(self, epoch, skip), self.config.workers):
+            self.report.add(report)
+            if number is not None:
+                usable = usable or bool(items)
                 yield items
-        if empty and skip == 0:
+        if not usable:
             raise ValueError(f"the shards hold no usable utterance ({self.report})")
 
 
 class _StreamBatches(IterableDataset):
-    """The worker's side of `Stream`: worker w decodes batches w, w + W, …, which DataLoader hands out in that order."""
+    """The worker's side of `Stream`: worker w decodes batches w, w + W, …, which DataLoader hands out in that order.
+
+    Each item is a batch's number, features and report. What concerns no batch is counted by the first worker, which
+    ends with an item that has no number.
+    """
 
     def __init__(self, stream: Stream, epoch: int, skip: int):
         self.stream, self.epoch, self.skip = stream, epoch, skip
 
-    def __iter__(self) -> Iterator[tuple[list[Features], Report]]:
+    def __iter__(self) -> Iterator[tuple[int | None, list[Features], Report]]:
         stream, config = self.stream, self.stream.config
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         order = np.random.default_rng(epoch_seed(config.seed, self.epoch)).permutation(len(stream.shards))
-        number = 0
-        for part, window in enumerate(self._windows([stream.shards[i] for i in order])):
-            # Lengths from the audio headers, so that skipping after a resume decodes nothing.
-            lengths = [max(1, round(seconds_of(s) * 93.75)) for s in window]
-            seed = epoch_seed(config.seed, self.epoch, part + 1)
-            for indices in share_out(make_batches(lengths, config.frames_per_batch, seed), stream.rank, stream.world):
+        number, general = 0, Report()
+        for part, (window, seconds) in enumerate(self._windows([stream.shards[i] for i in order], general)):
+            lengths = [stream.reader.length(s) for s in seconds]
+            batches = make_batches(lengths, config.frames_per_batch, epoch_seed(config.seed, self.epoch, part + 1))
+            for indices in share_out(batches, stream.rank, stream.world):
                 if number >= self.skip and (number - self.skip) % workers == worker:
                     report = Report()
-                    chosen = [window[i] for i in indices]
-                    yield featurized(chosen, stream.featurize, config, stream.sample_rate, report), report
+                    yield number, featurized([window[i] for i in indices], stream.reader, config, report), report
                 number += 1
+        if worker == 0:
+            yield None, [], general
 
-    def _windows(self, shards: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _windows(self, shards: list[str], report: Report) -> Iterator[tuple[list[dict[str, Any]], list[float]]]:
+        """Raw samples and their seconds, by the headers alone, so that a resumed run decodes nothing twice."""
         window: list[dict[str, Any]] = []
-        for sample in raw_samples(shards, Report()):
+        seconds: list[float] = []
+        size = 0
+        for sample in raw_samples(shards, report):
+            try:
+                seconds.append(seconds_of(sample, self.stream.config))
+            except ValueError as reason:
+                report.skipped[str(reason)] += 1
+                continue
             window.append(sample)
-            if len(window) == WINDOW:
-                yield window
-                window = []
+            size += sum(len(value) for value in sample.values())
+            if len(window) >= WINDOW or size >= WINDOW_BYTES:
+                yield window, seconds
+                window, seconds, size = [], [], 0
         if window:
-            yield window
-
-
-def featurized(
-    samples: Sequence[dict[str, Any]], featurize: Featurizer, config: TrainConfig, sample_rate: int, report: Report
-) -> list[Features]:
-    """Features of the samples that can be used; the others are counted in `report`."""
-    items = []
-    for sample in samples:
-        try:
-            items.append(featurize(decode(sample, config, sample_rate)))
-        except ValueError as reason:
-            report.skipped[str(reason)] += 1
-        else:
-            report.kept += 1
-    return items
+            yield window, seconds
 
 
 class _Shards(Dataset):
     """One item a shard: its features. Lets DataLoader's workers decode a corpus in parallel."""
 
-    def __init__(self, shards: list[str], featurize: Featurizer, config: TrainConfig, sample_rate: int):
-        self.shards, self.featurize, self.config, self.sample_rate = shards, featurize, config, sample_rate
+    def __init__(self, shards: list[str], reader: Reader, config: TrainConfig):
+        self.shards, self.reader, self.config = shards, reader, config
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -278,85 +372,57 @@ class _Shards(Dataset):
     def __getitem__(self, index: int) -> tuple[list[Features], Report]:
         report = Report()
         raw = raw_samples([self.shards[index]], report)
-        return featurized(list(raw), self.featurize, self.config, self.sample_rate, report), report
-
-
-def _as_is(item: Any) -> Any:
-    return item
+        return featurized(raw, self.reader, self.config, report), report
 
 
 def load_corpus(
     shards: list[str],
-    featurize: Featurizer,
+    reader: Reader,
     config: TrainConfig,
-    sample_rate: int,
     rank: int = 0,
     world: int = 1,
     store: Path | None = None,
-    fingerprint: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Corpus:
     """Decode all shards into memory, through `config.workers` processes.
 
-    With `store`, features are kept there under a name made from the shards and `fingerprint`, and read back next time.
+    With `store`, process 0 keeps the features there, under a name made from the shards and the reader's fingerprint,
+    and they are read back next time; but not where a shard was damaged or out of reach, for it may be whole then.
     """
     path = None
     if store is not None:
         sizes = [os.path.getsize(s) if os.path.exists(s) else 0 for s in shards]
-        name = zlib.crc32(json.dumps([shards, sizes, fingerprint, config.min_seconds, config.max_seconds]).encode())
-        path = store / f"features-{name:08x}.pt"
+        key = [shards, sizes, reader.fingerprint(), config.min_seconds, config.max_seconds]
+        path = store / f"features-{zlib.crc32(json.dumps(key).encode()):08x}.pt"
         if path.exists():
-            items, kept, skipped = torch.load(path, weights_only=True)
-            return Corpus(items, Report(kept, Counter(skipped)), config, rank, world)
-    dataset = _Shards(shards, featurize, config, sample_rate)
-    loader = DataLoader(dataset, batch_size=None, num_workers=min(config.workers, len(shards)), collate_fn=_as_is)
+            try:
+                items, kept, skipped = torch.load(path, weights_only=True)
+            except Exception as error:
+                warnings.warn(f"{path}: unreadable ({type(error).__name__}); the shards are read again", stacklevel=2)
+            else:
+                return Corpus(items, Report(kept, Counter(skipped)), config, rank, world)
     report = Report()
     items = []
-    for done, (found, part) in enumerate(loader):
+    results = _parallel(_Shards(shards, reader, config), min(config.workers, len(shards)))
+    for done, (found, part) in enumerate(results):
         items += found
-        report.kept += part.kept
-        report.skipped.update(part.skipped)
+        report.add(part)
         if progress is not None:
             progress(done + 1, len(shards))
     corpus = Corpus(items, report, config, rank, world)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save((items, report.kept, dict(report.skipped)), path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
+    if path is not None and rank == 0 and not report.notices:
+        save_whole((items, report.kept, dict(report.skipped)), path)
     return corpus
 
 
-# ---- text and time ------------------------------------------------------------------------------------------------
-
-
-def align(
-    words: Sequence[str], times: Sequence[tuple[str, float, float]], total: float
-) -> tuple[list[int], list[float]]:
-    """Spans of characters whose length is known.
-
-    `words` are the text's words; the text that is aligned is " " + " ".join(words) + " ", so that the silences at both
-    ends have a character too. `times` are (word, start, end) in seconds for some or all of them, in order.
-    Returns for each character the number of its span, and for each span its seconds: words and the pauses between them
-    where both are known, longer stretches where words are missing, one span of `total` seconds where there are none.
-    """
-    spans: list[int] = []
-    seconds: list[float] = []
-    pending, clock, next_time = 1, 0.0, 0  # characters waiting for the next known place: at first the leading space
-
-    def close(characters: int, until: float) -> None:
-        nonlocal clock
-        spans.extend([len(seconds)] * characters)
-        seconds.append(max(0.0, until - clock))
-        clock = max(clock, until)
-
-    for word in words:
-        if next_time < len(times) and times[next_time][0] == word:
-            _, start, end = times[next_time]
-            next_time += 1
-            close(pending, min(start, total))
-            close(len(word), min(end, total))
-            pending = 1
-        else:
-            pending += len(word) + 1
-    close(pending, total)
-    return spans, seconds
+def save_whole(values: Any, path: Path) -> None:
+    """torch.save, whole or not at all. Raises OSError, naming the file, where the disk is full or not writable."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(values, temporary)
+        os.replace(temporary, path)
+    except RuntimeError as error:  # torch's way to report a full disk
+        raise OSError(f"{path}: cannot be written ({str(error).splitlines()[0]}); is the disk full?") from None
+    finally:
+        temporary.unlink(missing_ok=True)

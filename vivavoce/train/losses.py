@@ -16,8 +16,8 @@ class SpectralLosses(nn.Module):
     """Weighted sum of mel, STFT and phase distances between made and recorded waveforms [B, S].
 
     Log-mel L1 at several resolutions as in DAC (arXiv:2306.06546); spectral convergence and log magnitude as in
-    Parallel WaveGAN (arXiv:1910.11480); differences of phase along frequency (group delay) and along time (instantaneous
-    frequency), wrapped to ±π, as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence has no say.
+    Parallel WaveGAN (arXiv:1910.11480); differences of phase along frequency (group delay) and along time
+    (instantaneous frequency) as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence has no say.
     """
 
     def __init__(self, mel: MelConfig, mel_weight: float, stft_weight: float, phase_weight: float):
