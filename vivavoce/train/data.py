@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from vivavoce import audio
 from vivavoce.config import TrainConfig
+from vivavoce.train.state import save_whole
 
 Features = dict[str, Any]
 Words = tuple[tuple[str, float, float], ...]
@@ -137,7 +138,7 @@ def raw_samples(shards: Iterable[str], report: Report) -> Iterator[dict[str, Any
             reason = str(errors[0].args[0]).split(" @ ")[0] if errors[0].args else ""
             report.skipped["(shards) damaged or out of reach"] += 1
             report.notices.append(
-                f"{shard}: damaged or out of reach ({type(errors[0]).__name__}: {reason}); used as far as it can be read"
+                f"{shard}: damaged or out of reach ({type(errors[0]).__name__}: {reason}); used as far as readable"
             )
 
 
@@ -206,7 +207,9 @@ def seconds_of(sample: dict[str, Any], config: TrainConfig) -> float:
     return seconds
 
 
-def featurized(samples: Iterable[dict[str, Any]], reader: Reader, config: TrainConfig, report: Report) -> list[Features]:
+def featurized(
+    samples: Iterable[dict[str, Any]], reader: Reader, config: TrainConfig, report: Report
+) -> list[Features]:
     """Features of the samples that can be used; the others are counted in `report`."""
     items = []
     for sample in samples:
@@ -413,16 +416,3 @@ def load_corpus(
     if path is not None and rank == 0 and not report.notices:
         save_whole((items, report.kept, dict(report.skipped)), path)
     return corpus
-
-
-def save_whole(values: Any, path: Path) -> None:
-    """torch.save, whole or not at all. Raises OSError, naming the file, where the disk is full or not writable."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(values, temporary)
-        os.replace(temporary, path)
-    except RuntimeError as error:  # torch's way to report a full disk
-        raise OSError(f"{path}: cannot be written ({str(error).splitlines()[0]}); is the disk full?") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from vivavoce.checkpoints import FORMAT
 from vivavoce.checkpoints_torch import read_weights
@@ -20,22 +21,36 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
     """Write the newest checkpoint of a run as float16 safetensors and config.json.
 
     The averaged weights (EMA) are what speaks best; "model" takes the raw ones. Raises ValueError where `run` holds no
-    checkpoint or `out` holds something other than an earlier export.
+    readable checkpoint or `out` holds something other than an earlier export.
     """
     found = sorted((run / "checkpoints").glob("step-*.pt"))
     if not found or not (run / "recipe.json").exists():
         raise ValueError(f"{run} holds no training run (no recipe.json with checkpoints/step-*.pt)")
     if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / "config.json").exists()):
         raise ValueError(f"{out} is in use and not an earlier export; give another folder")
-    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    task = load_task(recipe.pop("task"), recipe)
-    state: dict[str, torch.Tensor] = read_weights(found[-1])[weights]  # type: ignore[assignment]
-    half = {name: tensor.to(torch.float16).contiguous() for name, tensor in state.items()}
+    try:
+        name = json.loads((run / "recipe.json").read_text(encoding="utf-8"))["task"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{run / 'recipe.json'}: unreadable, or it does not name its task") from None
+    task = load_task(name, run / "recipe.json")
+    state = read_weights(found[-1]).get(weights)
+    if not isinstance(state, dict):
+        raise ValueError(f"{found[-1]}: a checkpoint without {weights!r} weights")
+    half = {name: _half(tensor, f"{found[-1]}: {name}") for name, tensor in state.items()}
     config = {"format": FORMAT, "kind": task.name, **task.export()}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as temporary:
         save_file(half, Path(temporary) / "model.safetensors")
         text = json.dumps(config, indent=1, ensure_ascii=False)
         (Path(temporary) / "config.json").write_text(text + "\n", encoding="utf-8")
-        for name in ("model.safetensors", "config.json"):
-            os.replace(Path(temporary) / name, out / name)
+        for file in ("model.safetensors", "config.json"):
+            os.replace(Path(temporary) / file, out / file)
+
+
+def _half(tensor: Tensor, where: str) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    half = tensor.to(torch.float16).contiguous()
+    if not half.isfinite().all():
+        raise ValueError(f"{where} does not fit into float16; the model has gone wrong in training")
+    return half

@@ -7,11 +7,12 @@ that was interrupted goes on exactly as if it had not been.
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
+import math
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -26,8 +27,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vivavoce import audio
+from vivavoce.checkpoints import ASSETS, read_config
+from vivavoce.checkpoints_torch import fill, read_weights
 from vivavoce.config import TrainConfig
 from vivavoce.train.data import Corpus, Features, Stream, epoch_seed, expand, load_corpus, make_batches
+from vivavoce.train.state import Average, Checkpoints
 from vivavoce.train.tasks import Batch, Task, load_task
 
 # settings that may differ between a run and its continuation; any other would make it another run
@@ -51,51 +55,6 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * max(0.0, left)
 
 
-class Average:
-    """Exponential moving average of a model's weights; it follows closely at first, when the weights are still poor."""
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = ([p.detach() for p in m.parameters()] for m in (self.model, model))
-        torch._foreach_lerp_(ours, theirs, weight)
-        for mine, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(other)
-
-
-class Checkpoints:
-    """A run's checkpoints: out/checkpoints/step-00001234.pt, written whole or not at all, the newest few kept."""
-
-    def __init__(self, out: Path, keep: int):
-        self.folder, self.keep = out / "checkpoints", keep
-
-    def all(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*.pt"))
-
-    def save(self, step: int, state: dict[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step:08d}.pt"
-        torch.save(state, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
-        for old in self.all()[: -self.keep]:
-            old.unlink()
-
-    def load(self) -> dict[str, Any] | None:
-        """The newest checkpoint. Raises ValueError where it cannot be read: starting over would hide that."""
-        for path in reversed(self.all()):
-            try:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise ValueError(
-                    f"{path}: unreadable checkpoint ({error}); delete it to go on from the one before"
-                ) from None
-        return None
-
-
 def train(
     task: str,
     config: Path,
@@ -108,9 +67,13 @@ def train(
 ) -> None:
     """Train `task` by the recipe in `config` on the shards `data`; a run that `out` already holds is continued.
 
-    Checkpoints, log.jsonl, TensorBoard events and samples go to `out`. Ends after `max_minutes` or the recipe's
-    `max_steps`, or at Ctrl-C, each time with a checkpoint. Raises ValueError for unusable settings or data.
+    Checkpoints, log.jsonl, TensorBoard events and samples go to `out`. Ends after the recipe's `max_steps`, after
+    `max_minutes` of training (reading the corpus does not count), or at Ctrl-C, each time with a checkpoint.
+    `start_from` is a folder written by `vivavoce export`, or "bundled": the weights that a new run begins with.
+    Raises ValueError for unusable settings, data or checkpoints, and where the loss is no longer a number.
     """
+    if not data:
+        raise ValueError("data is empty; it must name at least one shard")
     if max_minutes is not None and max_minutes <= 0:
         raise ValueError(f"max_minutes is {max_minutes}; it must be positive")
     if threads is not None:
@@ -132,6 +95,7 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=precision)
         self.main = self.accelerator.is_main_process
         self.console = Console(stderr=True)
+        self.checkpoints = Checkpoints(out, self.config.keep_checkpoints)
         if self.main:
             out.mkdir(parents=True, exist_ok=True)
             self._check_same_run()
@@ -139,33 +103,35 @@ class Run:
 
         torch.manual_seed(self.config.seed)
         model = task.build()
-        if start_from is not None:
+        state = self.checkpoints.load()
+        if start_from is not None and state is None:
             self._start_from(model, start_from)
         self.average = Average(model, self.config.ema)
         optimizer = torch.optim.AdamW(
             self._groups(model), lr=self.config.learning_rate, betas=self.config.betas[:2], eps=1e-8
         )
         self.step, self.epoch, self.position, self.trained_seconds, self.frames = 0, 0, 0, 0.0, 0
-        self.checkpoints = Checkpoints(out, self.config.keep_checkpoints)
-        state = self.checkpoints.load()
+        self.recent: deque[float] = deque(maxlen=50)  # losses
         if state is not None:
-            model.load_state_dict(state["model"])
-            self.average.model.load_state_dict(state["average"])
-            optimizer.load_state_dict(state["optimizer"])
-            self.step, self.epoch, self.trained_seconds = state["step"], state["epoch"], state["seconds"]
-            self.frames = state["frames"]
-            # a position counts batches of one process; with another number of processes it is converted
-            self.position = state["position"] * state["processes"] // self.accelerator.num_processes
+            self._restore(state, model, optimizer)
+        self.sane = True  # whether weights, average and optimizer are all of step `self.step`
+        self.place = (self.epoch, self.position, self.frames)  # in the data, after step `self.step`
+        self.validated = -1  # the last step that was
+        self.stopped = False  # by Ctrl-C
+        self.writer: Any = None
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.average.model.to(self.accelerator.device)
         size = sum(p.numel() for p in model.parameters())
         self.say(
             f"{task.name}: {size / 1e6:.2f} M parameters, {'going on' if state else 'starting'} at step {self.step}"
         )
+        if start_from is not None and state is not None:
+            self.say(f"{start_from} is not read again: the run has begun")
+        if self.main:
+            self._forget_later_rows()
 
         self.corpus = self._corpus(data)
         self.valid = self._validation(valid)
-        self.stopped = False
 
     def say(self, text: str) -> None:
         if self.main:
@@ -177,16 +143,20 @@ class Run:
         """Refuse to continue somebody else's run: the recipe is kept beside the checkpoints."""
         path = self.out / "recipe.json"
         recipe = {"task": self.task.name, **self.task.recipe.to_dict()}
-        if path.exists() and any((self.out / "checkpoints").glob("step-*.pt")):
-            old = json.loads(path.read_text(encoding="utf-8"))
-            old, new = json.loads(json.dumps([old, recipe]))
-            for values in (old["train"], new["train"]):
-                for name in MAY_CHANGE:
-                    values.pop(name, None)
-            if old != new:
-                changed = [
-                    f"{k}.{s}" if isinstance(new[k], dict) else k for k in new for s in _differences(old.get(k), new[k])
-                ]
+        if self.checkpoints.all():
+            try:
+                old = json.loads(path.read_text(encoding="utf-8"))
+                task = old.pop("task")
+            except (OSError, ValueError, AttributeError, KeyError):
+                raise ValueError(
+                    f"{path}: missing or unreadable, so what {self.out} was trained with is unknown; give another --out"
+                ) from None
+            changed = ["task"]
+            if task == self.task.name:
+                filled = type(self.task.recipe).from_dict(old, str(path)).to_dict()  # with what is new since then
+                names = _differences(filled, self.task.recipe.to_dict())
+                changed = [n for n in names if n.removeprefix("train.") not in MAY_CHANGE]
+            if changed:
                 raise ValueError(
                     f"{self.out} holds a run with another recipe (different: {', '.join(changed)}); "
                     "give another --out, or the old settings"
@@ -197,9 +167,42 @@ class Run:
         os.replace(temporary, path)
 
     def _start_from(self, model: nn.Module, path: Path) -> None:
-        from vivavoce.checkpoints_torch import load_weights  # here, for only a fine-tuning needs it
+        folder = ASSETS / self.task.name if str(path) == "bundled" else path
+        known = ("model", "characters", "sampling", "duration", "vocoder")
+        theirs = read_config(folder, self.task.name, known).get("characters")
+        ours = getattr(self.task.recipe, "characters", None)
+        if theirs != ours:
+            raise ValueError(f"{folder / 'config.json'}: its characters are {theirs!r}, the recipe's are {ours!r}")
+        weights = folder / "model.safetensors"
+        fill(model, read_weights(weights), weights).requires_grad_(True)
 
-        model.load_state_dict(load_weights(path))
+    def _restore(self, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        try:
+            model.load_state_dict(state["model"])
+            self.average.model.load_state_dict(state["average"])
+            optimizer.load_state_dict(state["optimizer"])
+            self.step, self.epoch, self.trained_seconds = state["step"], state["epoch"], state["seconds"]
+            self.frames = state["frames"]
+            # a position counts batches of one process; with another number of processes it is converted
+            self.position = state["position"] * state["processes"] // self.accelerator.num_processes
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.checkpoints.all()[-1]}: not a checkpoint of this run ({reason})") from None
+        self.recent.extend(state.get("recent", ()))
+
+    def _forget_later_rows(self) -> None:
+        """Drop from log.jsonl what an interrupted run logged after its last checkpoint: it is going to come again."""
+        path = self.out / "log.jsonl"
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was cut off by a crash
+                if json.loads(line)["step"] <= self.step and self.step > 0:
+                    kept.append(line + "\n")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, path)
 
     def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Weight decay for matrices and kernels only; gains, biases and embeddings-like vectors go without."""
@@ -210,18 +213,17 @@ class Run:
     def _corpus(self, shards: list[str]) -> Corpus | Stream:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         if not self.config.cache:
-            return Stream(shards, self.task.featurize, self.config, self.task.mel.sample_rate, rank, world)
+            return Stream(shards, self.task, self.config, rank, world)
         with self.accelerator.main_process_first():
             corpus = self._load(shards, rank, world)
         self.say(f"corpus: {corpus.report}")
         return corpus
 
     def _load(self, shards: list[str], rank: int = 0, world: int = 1) -> Corpus:
-        with self._progress("reading the corpus") as bar:
-            line = bar.add_task("reading the corpus", total=len(shards), note="")
+        with self._progress() as bar:
+            line = bar.add_task("reading the corpus", total=len(shards), note="shards")
             return load_corpus(
-                shards, self.task.featurize, self.config, self.task.mel.sample_rate, rank, world,
-                store=self.out / "features", fingerprint=self.task.fingerprint(),
+                shards, self.task, self.config, rank, world, self.out / "features",
                 progress=lambda done, total: bar.update(line, completed=done),
             )  # fmt: skip
 
@@ -243,36 +245,48 @@ class Run:
         """Train until the steps, the minutes or the user's patience are used up."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        self.writer = SummaryWriter(str(self.out / "tensorboard")) if self.main else None
+        config, first = self.config, self.step
+        if first >= config.max_steps:
+            self.say(f"nothing left to do: max_steps is {config.max_steps}")
+            return
+        if self.main:
+            self.writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first + 1 if first else None)
         began = saved = time.monotonic()
-        before = self.trained_seconds
+        before, over = self.trained_seconds, False
         previous = signal.signal(signal.SIGINT, self._interrupt)
-        recent: list[float] = []
         try:
-            with self._progress("training") as bar:
-                line = bar.add_task("training", total=self.config.max_steps, completed=self.step, note="")
+            with self._progress() as bar:
+                line = bar.add_task("training", total=config.max_steps, completed=first, note="")
                 batches = self._forever()
-                while self.step < self.config.max_steps and not self.stopped:
-                    recent.append(self._train_step(batches))
-                    self.trained_seconds = before + time.monotonic() - began
-                    bar.update(line, completed=self.step, note=f"loss {np.mean(recent[-50:]):.4f}")
+                while self.step < config.max_steps and not over:
+                    self._train_step(batches)
+                    now = time.monotonic()
+                    self.trained_seconds = before + now - began
+                    loss = float(np.mean(self.recent))
+                    bar.update(line, completed=self.step, note=f"loss {loss:.4f}")
                     if self.step % 50 == 0:
-                        self._log(loss=float(np.mean(recent[-50:])), lr=learning_rate(self.step, self.config))
-                    if self.step % self.config.validate_every == 0:
+                        self._log(loss=loss, lr=learning_rate(self.step, config))
+                    if self.step % config.validate_every == 0:
                         self._validate()
-                    if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                    over = self._any(self.stopped or (max_minutes is not None and now - began > 60 * max_minutes))
+                    if self._any(now - saved > 60 * config.checkpoint_minutes):
                         self._save()
                         saved = time.monotonic()
-                    if max_minutes is not None and time.monotonic() - began > 60 * max_minutes:
-                        break
-                self._validate()
+                if not self.stopped:
+                    self._validate()
+            self._save()
+        except BaseException as error:
+            # What bad input or a broken loss leaves behind is not worth keeping; the last checkpoint stands.
+            if self.sane and self.main and self.step > first and not isinstance(error, ValueError):
+                with contextlib.suppress(OSError):
+                    self.checkpoints.save(self.step, self._state())
+            raise
         finally:
             signal.signal(signal.SIGINT, previous)
-            self._save()
             if self.writer is not None:
                 self.writer.close()
             self.accelerator.end_training()
-        self.say(f"step {self.step} of {self.config.max_steps}, {self.trained_seconds / 60:.1f} minutes; {self.out}")
+        self.say(f"step {self.step} of {config.max_steps}, {self.trained_seconds / 60:.1f} minutes; {self.out}")
         if self.stopped:
             raise KeyboardInterrupt
 
@@ -282,14 +296,24 @@ class Run:
         self.stopped = True
         self.say("stopping after this step; the same command goes on from here")
 
+    def _any(self, wish: bool) -> bool:
+        """Whether any process wishes it: their clocks differ, and what one does alone leaves the others waiting."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        wishes = torch.tensor(float(wish), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum") > 0)
+
     def _forever(self) -> Iterator[list[Features]]:
         while True:
             for items in self.corpus.batches(self.epoch, skip=self.position):
                 self.position += 1
-                yield items
+                if items:
+                    yield items
+            if isinstance(self.corpus, Stream):
+                self.say(f"epoch {self.epoch}: {self.corpus.report}")
             self.epoch, self.position = self.epoch + 1, 0
 
-    def _train_step(self, batches: Iterator[list[Features]]) -> float:
+    def _train_step(self, batches: Iterator[list[Features]]) -> None:
         config, accelerator = self.config, self.accelerator
         torch.manual_seed(epoch_seed(config.seed, self.step, 1 + accelerator.process_index))
         for group in self.optimizer.param_groups:
@@ -307,18 +331,26 @@ class Run:
                     loss = self.task.loss(self.model, batch) / config.accumulate
                 accelerator.backward(loss)
             total += loss.item()
-        if not np.isfinite(total):
-            raise ValueError(f"the loss is {total} at step {self.step}; lower learning_rate or check the data")
-        accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm))
+        self.sane = False
+        # fp16's gradients overflow now and then; its scaler then leaves the step out by itself
+        if not math.isfinite(total) or not (math.isfinite(norm) or accelerator.scaler is not None):
+            raise ValueError(
+                f"the loss is {total} and the gradient's norm {norm} at step {self.step}; "
+                "lower learning_rate or check the data"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(accelerator.unwrap_model(self.model), self.step)
-        return total
+        self.place = (self.epoch, self.position, self.frames)
+        self.recent.append(total)
+        self.sane = True
 
     def _validate(self) -> None:
-        if not self.valid:
+        if not self.valid or self.validated == self.step:
             return
+        self.validated = self.step
         with torch.no_grad(), self.accelerator.autocast():
             metrics = self.task.validate(self.average.model, self.valid)
         self._log(**{f"valid_{k}": v for k, v in metrics.items()})
@@ -352,31 +384,40 @@ class Run:
         with open(self.out / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps({**row, **{k: round(v, 6) for k, v in figures.items()}}) + "\n")
 
+    def _state(self) -> dict[str, Any]:
+        epoch, position, frames = self.place
+        return {
+            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": epoch,
+            "position": position,
+            "processes": self.accelerator.num_processes,
+            "seconds": self.trained_seconds,
+            "frames": frames,
+            "recent": list(self.recent),
+        }
+
     def _save(self) -> None:
         if self.main:
-            state = {
-                "model": self.accelerator.unwrap_model(self.model).state_dict(),
-                "average": self.average.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "epoch": self.epoch,
-                "position": self.position,
-                "processes": self.accelerator.num_processes,
-                "seconds": self.trained_seconds,
-                "frames": self.frames,
-            }
-            self.checkpoints.save(self.step, state)
+            self.checkpoints.save(self.step, self._state())
         self.accelerator.wait_for_everyone()
 
-    def _progress(self, what: str) -> Progress:
+    def _progress(self) -> Progress:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         return Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, disable=not self.main)
 
 
-def _differences(old: Any, new: Any) -> list[str]:
-    if not isinstance(new, dict) or not isinstance(old, dict):
-        return [] if old == new else [""]
-    return [name for name in new if old.get(name) != new[name]]
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the settings in which two recipes of one kind differ."""
+    names = []
+    for name, value in new.items():
+        if isinstance(value, dict):
+            names += _differences(old[name], value, f"{prefix}{name}.")
+        elif old[name] != value:
+            names.append(prefix + name)
+    return names
 
 
 def _picture(mel: np.ndarray) -> Tensor:

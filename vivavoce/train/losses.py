@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vivavoce.audio import mel_filterbank
 from vivavoce.config import MelConfig
 
+LONGEST_WINDOW = 2048  # samples; half of it is mirrored at both ends, so sounds must be longer than that half
+
 
 class SpectralLosses(nn.Module):
     """Weighted sum of mel, STFT and phase distances between made and recorded waveforms [B, S].
@@ -23,7 +25,7 @@ class SpectralLosses(nn.Module):
     def __init__(self, mel: MelConfig, mel_weight: float, stft_weight: float, phase_weight: float):
         super().__init__()
         self.mel_weight, self.stft_weight, self.phase_weight = mel_weight, stft_weight, phase_weight
-        self.sizes = (512, 1024, 2048)
+        self.sizes = (512, 1024, LONGEST_WINDOW)
         for size, count in zip(self.sizes, (50, 100, 160), strict=True):
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
             bank = torch.from_numpy(mel_filterbank(mel.sample_rate, size, count))

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce import solvers
+from vivavoce.checkpoints import ASSETS
+from vivavoce.checkpoints_torch import load_vocoder
 from vivavoce.config import (
     Config,
     DurationConfig,
@@ -27,10 +29,11 @@ from vivavoce.config import (
 )
 from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, Nanospeech, duration_model
 from vivavoce.mel_torch import LogMel
-from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
+from vivavoce.speaker_torch import SpeakerConfig, SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer
-from vivavoce.train.data import Features, Utterance, align
-from vivavoce.train.losses import SpectralLosses
+from vivavoce.train.alignment import align
+from vivavoce.train.data import Features, Utterance
+from vivavoce.train.losses import LONGEST_WINDOW, SpectralLosses
 from vivavoce.vocoder_torch import Vocoder
 
 Batch = dict[str, Tensor]
@@ -47,6 +50,12 @@ class VocoderRecipe(Config):
     mel_weight: float = 1.0
     stft_weight: float = 0.5
     phase_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        least = LONGEST_WINDOW // 2 // self.model.mel.hop + 1
+        self.require(self.crop >= least, "crop", f"at least {least}, for the losses' longest window")
+        for name in ("mel_weight", "stft_weight", "phase_weight"):
+            self.require(getattr(self, name) >= 0, name, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,9 @@ class NanospeechRecipe(Config):
     characters: str = ""
     drop: float = 0.1  # share of samples without their conditions, for guidance
 
+    def __post_init__(self) -> None:
+        self.require(0 <= self.drop < 1, "drop", "from 0 to below 1")
+
 
 class Task:
     """One model's training. Instances are pickled to the worker processes, so helpers that hold weights are lazy."""
@@ -76,6 +88,10 @@ class Task:
     recipe: Any
     mel: MelConfig
 
+    @property
+    def sample_rate(self) -> int:
+        return self.mel.sample_rate
+
     def build(self) -> nn.Module:
         """A new model with fresh weights."""
         raise NotImplementedError
@@ -83,6 +99,10 @@ class Task:
     def featurize(self, utterance: Utterance) -> Features:
         """What training needs of the utterance; "length" is its size in frames. ValueError: why it is skipped."""
         raise NotImplementedError
+
+    def length(self, seconds: float) -> int:
+        """The "length" that `featurize` will give to an utterance of so many seconds, or slightly more."""
+        return int(seconds * self.mel.frame_rate) + 2
 
     def fingerprint(self) -> str:
         """Changes when `featurize` would give something else."""
@@ -132,7 +152,10 @@ class VocoderTask(Task):
         if len(utterance.samples) < self.recipe.crop * self.mel.hop:
             raise ValueError("shorter than a training crop")
         wave = torch.from_numpy(np.clip(utterance.samples, -1, 1) * 32767).to(torch.int16)
-        return {"wave": wave, "length": self.recipe.crop + 1}
+        return {"wave": wave, "length": self.length(0)}
+
+    def length(self, seconds: float) -> int:
+        return self.recipe.crop + 1  # whatever the utterance is, a crop of it is trained on
 
     def fingerprint(self) -> str:
         return f"vocoder {self.recipe.crop} {json.dumps(self.mel.to_dict())}"
@@ -150,7 +173,12 @@ class VocoderTask(Task):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         wave = batch["wave"]
         self.log_mel.to(wave.device), self.losses.to(wave.device)
-        return self.losses(model(self.log_mel(wave)).float(), wave)
+        exact = torch.autocast(wave.device.type, enabled=False)  # spectra are compared in float32, and read in it too
+        with exact:
+            mel = self.log_mel(wave)
+        made = model(mel)
+        with exact:
+            return self.losses(made.float(), wave)
 
     def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
         wave = batch["wave"][:2]
@@ -171,6 +199,10 @@ class TextTask(Task):
             raise ValueError(
                 f"vocab_size is {recipe.model.vocab_size}, but characters has {len(recipe.characters)} of them"
             )
+        if speaker_dim not in (0, SpeakerConfig.speaker_dim):
+            raise ValueError(
+                f"speaker_dim is {speaker_dim}; it must be {SpeakerConfig.speaker_dim}, the encoder's, or 0 for none"
+            )
         self.tokenizer = CharTokenizer(recipe.characters)
         self.log_mel = LogMel(self.mel)
         self._encoder: SpeakerEncoder | None = None
@@ -181,6 +213,8 @@ class TextTask(Task):
         times = [(self.tokenizer.fit(w)[0], start, end) for w, start, end in utterance.words]
         if not words:
             raise ValueError("no character of the vocabulary in the text")
+        if len(utterance.samples) <= self.mel.n_fft // 2:
+            raise ValueError("shorter than half a mel window")
         ids = self.tokenizer.encode(" " + " ".join(words) + " ")
         spans, seconds = align(words, times, len(utterance.samples) / self.mel.sample_rate)
         frames = torch.tensor(seconds) * self.mel.frame_rate
@@ -317,11 +351,22 @@ class NanospeechTask(TextTask):
         if self.recipe.model.audio_prompt:
             extra = {"prompt": mel, "prompt_lengths": lengths // 3}
         made = model.sample(noise, few.pop("text"), lengths, times=solvers.schedule(8), cfg=1.0, **few, **extra)
-        return {
-            f"{i}-{n}": m[i, : lengths[i]].float().cpu().numpy()
-            for n, m in (("made", made), ("recorded", mel))
-            for i in range(len(mel))
-        }
+        vocoder = self._bundled_vocoder(mel.device)
+        shown = {}
+        for name, mels in (("made", made), ("recorded", mel)):
+            for i, length in enumerate(lengths):
+                frames = mels[i, :length].float()
+                shown[f"{i}-{name}-mel"] = frames.cpu().numpy()
+                if vocoder is not None:
+                    shown[f"{i}-{name}"] = vocoder(frames[None])[0].float().cpu().numpy()
+        return shown
+
+    def _bundled_vocoder(self, device: torch.device) -> Vocoder | None:
+        """What makes samples audible; None where the package has none, or one for other mels."""
+        if not (ASSETS / "vocoder" / "config.json").exists():
+            return None
+        vocoder = load_vocoder("bundled").to(device)
+        return vocoder if vocoder.config.mel == self.mel else None
 
     def export(self) -> dict[str, Any]:
         return {**super().export(), "sampling": self.recipe.sampling.to_dict()}
@@ -352,5 +397,9 @@ def load_task(name: str, recipe: Path | dict[str, Any]) -> Task:
             raise ValueError(f"{recipe}: not a readable JSON file ({error})") from None
     else:
         values = recipe
+    if isinstance(values, dict) and "task" in values:  # as in the recipe.json that a run keeps
+        if values["task"] != name:
+            raise ValueError(f"{where}: a recipe for {values['task']!r}, not for {name!r}")
+        values = {k: v for k, v in values.items() if k != "task"}
     task_type, recipe_type = TASKS[name]
     return task_type(recipe_type.from_dict(values, where))  # type: ignore[call-arg]
