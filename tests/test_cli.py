@@ -112,10 +112,13 @@ def test_settings_of_the_model_reach_load(monkeypatch: pytest.MonkeyPatch) -> No
     asked: list[tuple[object, ...]] = []
     fake = types.SimpleNamespace(load_system=lambda *arguments: asked.append(arguments) or Tones())
     monkeypatch.setitem(sys.modules, "vivavoce.checkpoints", fake)
-    flags = "--model here --backend torch --device cpu --dtype float16 --compile"
+    flags = "--model here --backend torch --device cpu --dtype float16 --compile --vocoder there"
     assert vivavoce("Hello there.", "-o", "a.wav", *flags.split()) == 0
     assert vivavoce("Hello there.", "-o", "a.wav") == 0
-    assert asked == [("here", "torch", "cpu", "float16", True), ("bundled", "auto", "auto", "float32", False)]
+    assert asked == [
+        ("here", "torch", "cpu", "float16", True, "there"),
+        ("bundled", "auto", "auto", "float32", False, None),
+    ]
 
 
 def test_a_reference_recording_is_the_voice(system: Tones) -> None:

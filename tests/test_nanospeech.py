@@ -351,9 +351,7 @@ def test_half_precision_works_on_the_cpu(config: NanospeechConfig, dtype: torch.
 
 # ---- durations ----------------------------------------------------------------------------------------------------
 
-CHARACTERS = DurationConfig(
-    mel=MelConfig(n_mels=M), kind="characters", vocab_size=11, dim=24, depth=2, speaker_dim=6
-)
+CHARACTERS = DurationConfig(mel=MelConfig(n_mels=M), kind="characters", vocab_size=11, dim=24, depth=2, speaker_dim=6)
 TRANSFORMER = DurationConfig(
     mel=MelConfig(n_mels=M), vocab_size=11, dim=32, depth=2, heads=2, head_dim=16, text_dim=24, text_layers=1
 )

@@ -241,13 +241,6 @@ def test_log_mels_agree() -> None:
     assert gap(LogMel(MelConfig())(wave), expected) < 1e-4
     features = vocos.feature_extractors.MelSpectrogramFeatures()(wave).transpose(1, 2)
     assert gap(LogMel(MelConfig(floor=1e-7))(wave), features) < 1e-4
-    ours_in_vocos_folder = pair_floor_of_silence()
-    assert ours_in_vocos_folder == pytest.approx(np.log(1e-7), abs=1e-4)
-
-
-def pair_floor_of_silence() -> float:
-    """What vocos calls silence."""
-    return float(vocos.feature_extractors.MelSpectrogramFeatures()(torch.zeros(1, 4096)).max())
 
 
 @pytest.mark.parametrize("padding", ["center", "same"])
@@ -323,7 +316,7 @@ def test_the_published_dimensions_agree(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert gap(made, trajectory[-1]) < 1e-4
     with torch.inference_mode():
-        expected = published._duration_predictor(prompt.eval() if isinstance(prompt, nn.Module) else prompt, text)
+        expected = published._duration_predictor(prompt, text)
         assert isinstance(system.duration, DurationTransformer)
         seconds = system.duration.predict(prompt, text, torch.tensor([60]))
     assert seconds.item() == pytest.approx(expected.item(), rel=1e-4)
@@ -377,15 +370,28 @@ def test_a_line_end_after_the_last_vocabulary_entry_changes_nothing(pair: Pair, 
     for name in ("model.safetensors", "duration.safetensors"):
         (tmp_path / name).write_bytes((pair.folder / name).read_bytes())
     (tmp_path / "vocab.txt").write_text("\n".join(CHARACTERS) + "\n", encoding="utf-8")
+    # test_checkpoints.py has the other kind: weights whose training counted that entry too
     counted = (tmp_path / "vocab.txt").read_text().split("\n")
     assert len(counted) == len(CHARACTERS) + 1, "the published loader builds one row too many"
     system = load_system(str(tmp_path), device="cpu", vocoder=str(pair.folder.parent / "vocos"))
     assert system.tokenizer.encode(TEXT) == ids(TEXT)[0].tolist()
 
 
-def test_a_missing_duration_file_is_done_without(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_fast_tests_know_the_published_layout(pair: Pair) -> None:
+    """test_checkpoints.py writes such files without the packages; here its list is held against theirs."""
+    from safetensors.torch import load_file
+    from test_checkpoints import published_shapes
+
+    rows = len(CHARACTERS) + 1
+    for name, shapes in (
+        ("model", published_shapes(rows, 64, 3, 3, 32, 2, duration=False)),
+        ("duration", published_shapes(rows, 48, 2, 2, 24, 0, duration=True)),
+    ):
+        saved = load_file(pair.folder / f"{name}.safetensors")
+        assert {n: tuple(t.shape) for n, t in saved.items()} == shapes
+
+
+def test_a_missing_duration_file_is_done_without(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("model.safetensors", "vocab.txt"):
         (tmp_path / name).write_bytes((pair.folder / name).read_bytes())
     monkeypatch.setattr(theirs, "fetch_from_hub", lambda name: tmp_path)
@@ -418,9 +424,7 @@ def test_unknown_characters_are_refused_not_spoken_as_the_first(pair: Pair) -> N
         pair.system.tokenizer.encode("né")
 
 
-def test_steps_are_intervals_and_guidance_is_one_pass_of_two_items(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_are_intervals_and_guidance_is_one_pass_of_two_items(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     passes = {"theirs": 0, "ours": 0}
     for who, model in (("theirs", pair.model), ("ours", pair.system.model)):
         forward = model.transformer.forward
@@ -432,6 +436,11 @@ def test_steps_are_intervals_and_guidance_is_one_pass_of_two_items(
         monkeypatch.setattr(model.transformer, "forward", counted)
     pair.model.sample(mels(30), ids("call me nature"), 60, steps=8, ode_method="rk4", cfg_strength=2.0, seed=1)
     pair.system.model.sample(
-        draw(60, 1)[None], ids("call me nature"), torch.tensor([60]), times=solvers.schedule(8), cfg=2.0, prompt=mels(30)
+        draw(60, 1)[None],
+        ids("call me nature"),
+        torch.tensor([60]),
+        times=solvers.schedule(8),
+        cfg=2.0,
+        prompt=mels(30),
     )
     assert passes == {"theirs": 56, "ours": 8}

@@ -49,9 +49,7 @@ def test_each_order_is_exact_on_its_polynomial_and_not_beyond(method: str) -> No
 @pytest.mark.parametrize("method", ORDER)
 def test_halved_steps_shrink_the_error_by_the_order(method: str) -> None:
     """On dx/dt = x, where the field depends on the state."""
-    error = [
-        abs(solvers.integrate(lambda _, x: x, 1.0, solvers.schedule(n), method) - math.e) for n in (16, 32)
-    ]
+    error = [abs(solvers.integrate(lambda _, x: x, 1.0, solvers.schedule(n), method) - math.e) for n in (16, 32)]
     assert math.log2(error[0] / error[1]) == pytest.approx(ORDER[method], abs=0.15)
 
 

@@ -34,7 +34,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: unreadable weights, truncated or damaged ({str(error).splitlines()[0]})") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: unreadable weights, truncated or damaged ({reason})") from None
     except Exception as error:  # pickle.UnpicklingError and whatever else a hostile file brings about
         raise ValueError(f"{path}: refused, it holds more than tensors ({type(error).__name__})") from None
     if not isinstance(values, dict):
@@ -54,8 +55,9 @@ def fill(model: Model, weights: Mapping[str, Tensor], where: Path) -> Model:
     wrong += [
         f"{n} is {list(weights[n].shape)}, should be {list(ours[n].shape)}"
         for n in ours
-        if n in weights and weights[n].shape != ours[n].shape
+        if n in weights and isinstance(weights[n], Tensor) and weights[n].shape != ours[n].shape
     ]
+    wrong += [f"{n} is a {type(w).__name__}, not a tensor" for n, w in weights.items() if not isinstance(w, Tensor)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(f"{where}: the weights do not fit the config: {'; '.join(wrong[:3])}{more}")

@@ -87,6 +87,10 @@ def speak(
     backend: Annotated[str | None, typer.Option(help=f"{', '.join(BACKENDS)}.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda (cuda:1: the second) or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}.")] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option(help="Another vocoder's folder or Hugging Face name, or bundled (default: the model's)."),
+    ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile: slow start, then faster.")] = False,
     steps: Annotated[int | None, typer.Option(**_WHOLE, help=f"Steps of the flow ({_AS_MODEL}).")] = None,
     method: Annotated[str | None, typer.Option(help=f"euler, midpoint or rk4 ({_AS_MODEL}).")] = None,
@@ -104,7 +108,14 @@ def speak(
     """Speak a text: the argument, --text, --file or standard input."""
     given = {"steps": steps, "method": method, "cfg": cfg, "sway_coef": sway_coef, "speed": speed, "seed": seed}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    settings = {"model": model, "backend": backend, "device": device, "dtype": dtype, "compile": compile or None}
+    settings: dict[str, Any] = {
+        "model": model,
+        "backend": backend,
+        "device": device,
+        "dtype": dtype,
+        "vocoder": vocoder,
+    }
+    settings["compile"] = compile or None
 
     # Everything that can be refused is refused before the seconds that loading takes.
     SpeakOptions(**options)
@@ -117,7 +128,7 @@ def speak(
 
     with progress_bar("loading the model") as show:
         started = time.perf_counter()
-        tts = load(**{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+        tts = load(**{name: value for name, value in settings.items() if value is not None})
         loaded = time.perf_counter()
         parts: list[Speech] = []
         with _Player(tts.sample_rate) if sounding else contextlib.nullcontext() as player:

@@ -271,12 +271,14 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     compile: bool = False,
+    vocoder: str | None = None,
 ) -> TTS:
     """Load a model.
 
     model: "bundled", a folder (as `vivavoce export` or the published nanospeech writes it), or the name of one on the
     Hugging Face hub. backend: auto, torch or mlx. device: auto, cpu, cuda (cuda:1 for the second) or mps.
     dtype: float32, bfloat16 or float16. compile: let torch.compile make it faster, after a slow first sentence.
+    vocoder: "bundled", a folder or a hub name, in place of the one that the model asks for.
     Raises ValueError, naming the value, for anything else and for files that are missing or not as they should be.
     """
     _require_choice("backend", backend, BACKENDS)
@@ -284,7 +286,7 @@ def load(
     _require_choice("dtype", dtype, DTYPES)
     from vivavoce.checkpoints import load_system  # here, for it is what loads torch or mlx
 
-    return TTS(load_system(model, backend, device, dtype, compile))
+    return TTS(load_system(model, backend, device, dtype, compile, vocoder))
 
 
 def piece_seed(seed: int, index: int) -> int:
