@@ -18,13 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("torch")
-pytest.importorskip("webdataset")
-
-import torch
 
 from vivavoce.config import TrainConfig
 from vivavoce.train.alignment import align

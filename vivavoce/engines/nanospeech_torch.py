@@ -193,7 +193,7 @@ class Attention(nn.Module):
             for project in (self.query, self.key, self.value)
         )
         query, key = self._turn(query, table), self._turn(key, table)
-        # A mask of all True costs time and on some devices the fast kernel; a lone item needs none.
+        # A mask costs time and on some devices the fast kernel. A lone item needs none: callers give it no padding.
         bias = None if x.shape[0] == 1 else mask[:, None, None]
         y = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.out(y.transpose(1, 2).flatten(-2))
@@ -411,7 +411,7 @@ class Nanospeech(nn.Module):
         speaker: Tensor | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Tensor:
-        """Log-mel frames [B, N, M] from Gaussian `noise` [B, N, M].
+        """Log-mel frames [B, max(lengths), M] from Gaussian `noise` [B, N, M].
 
         `text` ids [B, T] padded with -1; `lengths` [B] frames of prompt and speech together; `times` as made by
         `solvers.schedule`; `cfg` the guidance strength w in v + w (v - v_null), 0 for none. `prompt` log-mel [B, P, M]
@@ -419,6 +419,7 @@ class Nanospeech(nn.Module):
         else there. Items of a batch may differ in all lengths and get what they would get alone.
         Raises ValueError where a prompt is not shorter than its item.
         """
+        noise = noise[:, : int(lengths.max())]  # a lone item attends without a mask, so it must not carry padding
         batch, frames, _ = noise.shape
         known = None
         if prompt is not None:

@@ -147,7 +147,7 @@ class Run:
             try:
                 old = json.loads(path.read_text(encoding="utf-8"))
                 task = old.pop("task")
-            except (OSError, ValueError, AttributeError, KeyError):
+            except (OSError, ValueError, AttributeError, KeyError, TypeError):
                 raise ValueError(
                     f"{path}: missing or unreadable, so what {self.out} was trained with is unknown; give another --out"
                 ) from None
