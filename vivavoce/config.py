@@ -266,12 +266,14 @@ class SamplingConfig(Config):
     method: Literal["euler", "midpoint", "rk4"] = "rk4"
     cfg: float = 2.0
     sway_coef: float = -1.0
+    temperature: float = 1.0  # scale of the noise at the start; below 1 is plainer (Matcha-TTS, arXiv:2309.03199)
     max_seconds: float = 20.0  # the longest piece that the model is asked for at once
 
     def __post_init__(self) -> None:
         self.require(1 <= self.steps <= 256, "steps", "from 1 to 256")
         self.require(0 <= self.cfg <= 10, "cfg", "from 0 to 10")
         self.require(-1 <= self.sway_coef <= 1, "sway_coef", "from -1 to 1")
+        self.require(0 < self.temperature <= 2, "temperature", "above 0 and at most 2")
         self.require(1 <= self.max_seconds <= 43, "max_seconds", "from 1 to 43 (4096 frames)")
 
 

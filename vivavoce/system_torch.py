@@ -177,7 +177,7 @@ class NanospeechSystem:
         noise = torch.zeros(len(texts), max(lengths), config.mel.n_mels)
         for i, (seed, length) in enumerate(zip(seeds, lengths, strict=True)):
             draw = np.random.default_rng(seed).standard_normal((length, config.mel.n_mels), dtype=np.float32)
-            noise[i, :length] = torch.from_numpy(draw)
+            noise[i, :length] = torch.from_numpy(draw) * self.sampling.temperature
         batch = len(texts)
         mel = self.model.sample(
             noise.to(device, dtype),

@@ -236,7 +236,8 @@ def _parallel(dataset: Dataset, workers: int) -> Iterator[Any]:
 
 
 def _ignore_interrupt(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
+    # Ctrl-C reaches all processes; the main one ends the workers. Not SIG_IGN, which a download would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
 
 
 # ---- batching -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,7 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
         save_file(half, Path(temporary) / "model.safetensors")
         text = json.dumps(config, indent=1, ensure_ascii=False)
         (Path(temporary) / "config.json").write_text(text + "\n", encoding="utf-8")
+        shutil.copymode(Path(temporary) / "config.json", Path(temporary) / "model.safetensors")  # not for us alone
         for file in ("model.safetensors", "config.json"):
             os.replace(Path(temporary) / file, out / file)
 

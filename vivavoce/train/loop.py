@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
@@ -92,6 +93,7 @@ class Run:
         precision = self.config.mixed_precision
         if precision == "auto":
             precision = "bf16" if torch.cuda.is_available() else "no"
+        AcceleratorState._reset_state()  # a notebook may train one model after another, each in its own precision
         self.accelerator = Accelerator(mixed_precision=precision)
         self.main = self.accelerator.is_main_process
         self.console = Console(stderr=True)
@@ -135,7 +137,7 @@ class Run:
 
     def say(self, text: str) -> None:
         if self.main:
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     # ---- setting up -----------------------------------------------------------------------------------------------
 
