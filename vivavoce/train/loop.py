@@ -157,7 +157,10 @@ class Run:
             if task == self.task.name:
                 filled = type(self.task.recipe).from_dict(old, str(path)).to_dict()  # with what is new since then
                 names = _differences(filled, self.task.recipe.to_dict())
-                changed = [n for n in names if n.removeprefix("train.") not in MAY_CHANGE]
+                # how an exported model is to be sampled has no part in its training
+                changed = [
+                    n for n in names if n.removeprefix("train.") not in MAY_CHANGE and not n.startswith("sampling.")
+                ]
             if changed:
                 raise ValueError(
                     f"{self.out} holds a run with another recipe (different: {', '.join(changed)}); "
