@@ -27,7 +27,7 @@ help:
 	@echo "make clean      remove $(VENV), dist/ and caches"
 
 speak: $(VENV)/.base
-	$(BIN)/vivavoce speak "$(SENTENCE)" --output hello.wav
+	$(BIN)/vivavoce speak "$(SENTENCE)" --voice nash --seed 1 --output hello.wav
 
 test: lint
 	$(BIN)/python -m pytest
