@@ -24,7 +24,7 @@ from vivavoce.config import SamplingConfig, SpeakOptions
 from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, DurationTransformer, Nanospeech
 from vivavoce.mel_torch import LogMel
 from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
-from vivavoce.text import CharTokenizer
+from vivavoce.text import CharTokenizer, read_vocabulary
 
 if TYPE_CHECKING:
     from vivavoce.vocoder_torch import Vocoder
@@ -61,7 +61,7 @@ def placement(device: str, dtype: str) -> Placement:
 
 def read_characters(path: Path) -> list[str]:
     """The entries of a published vocab.txt, in the order of their ids."""
-    return list(CharTokenizer.load(path).characters)
+    return read_vocabulary(path)
 
 
 def evenly_in_words(text: str, frames: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vivavoce.checkpoints import FORMAT
 from vivavoce.checkpoints_torch import read_weights
+from vivavoce.train.state import Checkpoints
 from vivavoce.train.tasks import load_task
 
 
@@ -24,7 +25,7 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
     The averaged weights (EMA) are what speaks best; "model" takes the raw ones. Raises ValueError where `run` holds no
     readable checkpoint or `out` holds something other than an earlier export.
     """
-    found = sorted((run / "checkpoints").glob("step-*.pt"))
+    found = Checkpoints(run, keep=1).all()
     if not found or not (run / "recipe.json").exists():
         raise ValueError(f"{run} holds no training run (no recipe.json with checkpoints/step-*.pt)")
     if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / "config.json").exists()):

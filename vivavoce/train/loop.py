@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import signal
 import time
 from collections import deque
@@ -166,10 +165,7 @@ class Run:
                     f"{self.out} holds a run with another recipe (different: {', '.join(changed)}); "
                     "give another --out, or the old settings"
                 )
-        text = json.dumps(recipe, indent=1, ensure_ascii=False)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        audio.write_whole(path, json.dumps(recipe, indent=1, ensure_ascii=False).encode())
 
     def _start_from(self, model: nn.Module, path: Path) -> None:
         folder = ASSETS / self.task.name if str(path) == "bundled" else path
@@ -205,9 +201,7 @@ class Run:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was cut off by a crash
                 if json.loads(line)["step"] <= self.step and self.step > 0:
                     kept.append(line + "\n")
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
+        audio.write_whole(path, "".join(kept).encode())
 
     def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Weight decay for matrices and kernels only; gains, biases and embeddings-like vectors go without."""
