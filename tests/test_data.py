@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
+import copy
 import io
 import itertools
 import json
-import shutil
 import tarfile
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +21,8 @@ from hypothesis import strategies as st
 
 from vivavoce.config import TrainConfig
 from vivavoce.train.alignment import align
-from vivavoce.train.data import (
-    Corpus,
-    Features,
-    Report,
-    Stream,
-    Utterance,
-    epoch_seed,
-    expand,
-    load_corpus,
-    make_batches,
-    raw_samples,
-    share_out,
-)
+from vivavoce.train.data import Deal, Stream, epoch_seed, load_corpus, make_batches, share_out
+from vivavoce.train.shards import Features, Report, Utterance, expand, raw_samples
 
 TEXTS = ("the cat sat", "a dog ran off", "no", "birds sing at dawn", "we go home now", "so it is")
 Files = dict[str, bytes]  # extension → content, of one sample
@@ -134,8 +120,21 @@ def config(**changes: Any) -> TrainConfig:
     return TrainConfig(**{"frames_per_batch": 300, "workers": 0, "min_seconds": 0.3, "max_seconds": 5.0, **changes})
 
 
-def keys(batches: Iterator[list[Features]]) -> list[list[str]]:
+def keys(batches: Iterable[list[Features]]) -> list[list[str]]:
     return [[item["key"] for item in items] for items in batches]
+
+
+def epochs(stream: Stream, count: int = 1) -> list[list[list[Features]]]:
+    """The batches of the first epochs, also the empty ones, of a process's share."""
+    found: list[list[list[Features]]] = [[] for _ in range(count)]
+    for piece in stream.pieces():
+        stream.reports.setdefault(piece.epoch, Report()).add(piece.report)
+        stream.places[piece.lane] = piece.place
+        if piece.place[1] and piece.epoch < count:
+            found[piece.epoch].append(piece.items)
+        if stream.epoch >= count:
+            return found
+    raise AssertionError("a stream never ends")
 
 
 # ---- names of shards ------------------------------------------------------------------------------------------------
@@ -167,23 +166,6 @@ def test_a_name_without_shards_is_refused_in_one_line(tmp_path: Path, name: str,
 def test_unbalanced_braces_are_refused_with_the_name() -> None:
     with pytest.raises(ValueError, match=r"s-\{0.tar"):
         expand(["s-{0.tar"])
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="webdataset reads URLs with curl")
-def test_shards_come_from_pipes_and_from_a_web_server(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    shards = write_corpus(tmp_path, 4, 2)
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        names = expand([f"pipe:cat {shards[0]}", f"{address}/s-001.tar"])
-        corpus = load_corpus(names, Plain(), config())
-        assert [item["key"] for item in corpus.items] == ["u000", "u001", "u002", "u003"]
-        with pytest.warns(UserWarning, match=r"s-009\.tar: damaged or out of reach"):
-            corpus = load_corpus(expand([f"{address}/s-009.tar", shards[0]]), Plain(), config())
-        assert corpus.report.kept == 2
-        server.shutdown()
 
 
 # ---- what is in the shards ------------------------------------------------------------------------------------------
@@ -229,15 +211,17 @@ def test_unusable_samples_are_skipped_and_counted_by_reason(tmp_path: Path, cach
     bad = [files for group in BAD.values() for files in group]
     shards = [write_shard(tmp_path / "a.tar", [*bad, *samples(3)])]
     if cache:
-        corpus: Corpus | Stream = load_corpus(shards, Plain(), config())
-        found = [item["key"] for item in corpus.items]  # type: ignore[union-attr]
+        corpus = load_corpus(shards, Plain(), config())
+        found, report = [item["key"] for item in corpus.items], corpus.report
     else:
-        corpus = Stream(shards, Plain(), config())
-        found = [key for batch in keys(corpus.batches(0)) for key in batch]
+        stream = Stream(shards, Plain(), config())
+        found = [key for batch in keys(epochs(stream)[0]) for key in batch]
+        ((epoch, report),) = stream.through()
+        assert epoch == 0 and stream.through() == []
     assert sorted(found) == [f"u{len(bad) + i:03d}" for i in range(3)]
-    assert corpus.report.skipped == {reason: len(group) for reason, group in BAD.items()}
-    assert corpus.report.kept == 3
-    assert str(corpus.report).startswith("3 utterances; 3 skipped: empty text; 1 skipped: longer than 5.0 s")
+    assert report.skipped == {reason: len(group) for reason, group in BAD.items()}
+    assert report.kept == 3
+    assert str(report).startswith("3 utterances; 3 skipped: empty text; 1 skipped: longer than 5.0 s")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -250,13 +234,14 @@ def test_a_truncated_shard_is_told_and_used_as_far_as_it_goes(tmp_path: Path, ca
         UserWarning, match=r"a\.tar: damaged or out of reach \(ReadError: unexpected end of data\)"
     ) as told:
         if cache:
-            corpus: Corpus | Stream = load_corpus(shards, Plain(), config(workers=workers), store=tmp_path / "kept")
+            report = load_corpus(shards, Plain(), config(workers=workers), store=tmp_path / "kept").report
         else:
-            corpus = Stream(shards, Plain(), config(workers=workers))
-            list(corpus.batches(0))
-    assert len([w for w in told if issubclass(w.category, UserWarning)]) == 1
-    assert corpus.report.kept == 2 + 4
-    assert corpus.report.skipped["(shards) damaged or out of reach"] == 1
+            stream = Stream(shards, Plain(), config(workers=workers))
+            epochs(stream)
+            report = stream.reports[0]
+    assert len([w for w in told if "a.tar" in str(w.message)]) == 1
+    assert report.kept == 2 + 4
+    assert report.skipped["(shards) damaged or out of reach"] == 1
     assert not (tmp_path / "kept").exists()  # it may be whole next time
 
 
@@ -273,7 +258,7 @@ def test_shards_without_a_usable_utterance_are_an_error_that_says_why(tmp_path: 
     with pytest.raises(ValueError, match=expected):
         load_corpus(shards, Plain(), config(workers=workers))
     with pytest.raises(ValueError, match=expected):
-        list(Stream(shards, Plain(), config(workers=workers)).batches(0))
+        next(Stream(shards, Plain(), config(workers=workers)).endless())
 
 
 # ---- features that are kept -----------------------------------------------------------------------------------------
@@ -344,47 +329,162 @@ def test_processes_get_equally_many_batches_and_together_all(count: int, world: 
     assert sum(dealt.values()) - count < world  # no more twice than it takes to be equal
 
 
-@pytest.mark.parametrize("cache", [True, False])
-def test_two_processes_share_an_epoch(tmp_path: Path, cache: bool) -> None:
+def test_two_processes_share_an_epoch_in_memory(tmp_path: Path) -> None:
     shards = write_corpus(tmp_path, 12, 3)
-    shares = []
-    for rank in range(2):
-        if cache:
-            corpus: Corpus | Stream = load_corpus(shards, Plain(), config(frames_per_batch=130), rank, 2)
-        else:
-            corpus = Stream(shards, Plain(), config(frames_per_batch=130), rank, 2)
-        shares.append(keys(corpus.batches(3)))
+    shares = [keys(load_corpus(shards, Plain(), config(frames_per_batch=130), rank, 2).batches(3)) for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) > 2
     flat = [{key for batch in share for key in batch} for share in shares]
     assert flat[0] | flat[1] == {f"u{n:03d}" for n in range(12)}
     assert len(flat[0] & flat[1]) <= 2  # the padding of an odd number of batches
 
 
-def test_workers_change_nothing(tmp_path: Path) -> None:
+def test_workers_change_nothing_in_memory(tmp_path: Path) -> None:
     shards = write_corpus(tmp_path, 12, 3)
     alone, helped = (load_corpus(shards, Plain(), config(workers=w)) for w in (0, 2))
     assert alone.items == helped.items
-    assert keys(alone.batches(0)) == keys(helped.batches(0))
-    streams = [Stream(shards, Plain(["u002"]), config(workers=w)) for w in (0, 2)]
-    for epoch in range(2):
-        first, second = (list(stream.batches(epoch)) for stream in streams)
-        assert first == second
-        assert streams[0].report == streams[1].report
-        assert sorted(i["key"] for items in first for i in items) == [f"u{n:03d}" for n in range(12) if n != 2]
-    assert keys(streams[0].batches(0)) != keys(streams[0].batches(1))
+    assert keys(alone.batches(0)) == keys(helped.batches(0)) != keys(alone.batches(1))
+
+
+def test_skipping_in_memory_goes_on_where_the_epoch_stood(tmp_path: Path) -> None:
+    corpus = load_corpus(write_corpus(tmp_path, 8, 2), Plain(), config(frames_per_batch=100))
+    whole = keys(corpus.batches(1))
+    for skip in range(len(whole) + 1):
+        assert keys(corpus.batches(1, skip)) == whole[skip:]
+
+
+def test_a_place_in_memory_holds_for_another_number_of_processes(tmp_path: Path) -> None:
+    shards = write_corpus(tmp_path, 12, 3)
+    settings = config(frames_per_batch=130)
+    alone = load_corpus(shards, Plain(), settings)
+    order = keys(alone.batches(0))
+    pair = [load_corpus(shards, Plain(), settings, rank, 2) for rank in range(2)]
+    given = [keys(itertools.islice(corpus.endless(), 2)) for corpus in pair]
+    assert [given[n % 2][n // 2] for n in range(4)] == order[:4]
+    kept = pair[0].keep([corpus.place for corpus in pair])
+    assert alone.resume(kept, 0) == ""
+    assert keys(itertools.islice(alone.endless(), len(order) - 4)) == order[4:]
+
+
+# ---- streams --------------------------------------------------------------------------------------------------------
+
+STEPS = st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(0, 4), min_size=5, max_size=5)), max_size=5)
+
+
+@given(STEPS)
+def test_a_deal_gives_each_shard_once_however_often_it_is_dealt_again(steps: list[tuple[int, list[int]]]) -> None:
+    deal, read = Deal(2), Counter[int]()
+    for lanes, counts in steps:
+        for lane in range(deal.lanes):
+            read.update(deal.shard(lane, c) for c in range(counts[lane]))
+        deal = deal.again([(counts[lane], 0) for lane in range(deal.lanes)], lanes)
+    for count in range(30):
+        read.update(deal.shard(lane, count) for lane in range(deal.lanes))
+    assert set(read.values()) <= {1}
+    assert set(range(30)) <= set(read)
+
+
+def test_a_shard_that_was_begun_is_gone_on_with_by_whoever_gets_it() -> None:
+    deal = Deal(2).again([(2, 3), (0, 1)], 1)  # lane 0 read shards 0 and 2, and 3 batches of 4; lane 1 one of 1
+    assert [deal.shard(0, count) for count in range(4)] == [1, 3, 4, 5]
+    assert deal.begun == {1: 1, 4: 3}
+    assert deal.again([(1, 0)], 3).begun == {4: 3}  # shard 1 is through
+
+
+@pytest.mark.parametrize(("world", "count", "workers"), [(1, 3, 0), (1, 3, 2), (2, 4, 0), (2, 5, 2), (3, 1, 0)])
+def test_each_utterance_comes_once_an_epoch_whoever_reads_it(
+    tmp_path: Path, world: int, count: int, workers: int
+) -> None:
+    shards = write_corpus(tmp_path, 12, count)
+    settings = config(frames_per_batch=130, workers=workers)
+    alone = epochs(Stream(shards, Plain(), config(frames_per_batch=130)), 3)
+    shares = [epochs(Stream(shards, Plain(), settings, rank, world), 3) for rank in range(world)]
+    for epoch in range(3):
+        together = [batch for share in shares for batch in keys(share[epoch])]
+        assert sorted(key for batch in together for key in batch) == [f"u{n:03d}" for n in range(12)]
+        assert sorted(together) == sorted(keys(alone[epoch]))  # they are the same batches
+    assert keys(alone[0]) != keys(alone[1])
+
+
+def test_a_shard_is_read_by_one_process_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = write_corpus(tmp_path, 12, 6)
+    opened: list[str] = []
+
+    def noted(names: list[str], report: Report) -> Any:
+        opened.extend(names)
+        return raw_samples(names, report)
+
+    monkeypatch.setattr("vivavoce.train.data.raw_samples", noted)
+    for rank in range(2):
+        epochs(Stream(shards, Plain(), config(), rank, 2))
+    assert sorted(opened) == shards
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_skipping_goes_on_where_the_epoch_stood(tmp_path: Path, workers: int) -> None:
-    shards = write_corpus(tmp_path, 8, 2)
-    corpus = load_corpus(shards, Plain(), config(frames_per_batch=100))
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_stream_goes_on_where_it_stood(tmp_path: Path, workers: int, world: int) -> None:
+    shards = write_corpus(tmp_path, 10, 4)
     # a batch that is of no use counts all the same, or a resumed run would be off by one
-    stream = Stream(shards, Plain(["u000", "u001", "u002"]), config(frames_per_batch=100, workers=workers))
-    for source in (corpus, stream):
-        whole = keys(source.batches(1))
-        for skip in range(len(whole) + 1):
-            assert keys(source.batches(1, skip)) == whole[skip:]
-    assert [] in keys(stream.batches(1)) and len(keys(stream.batches(1))) > 4
+    reader, settings = Plain(["u000", "u001", "u002"]), config(frames_per_batch=100, workers=workers)
+    streams = [Stream(shards, reader, settings, rank, world) for rank in range(world)]
+    sources = [stream.endless() for stream in streams]
+    given: list[list[list[str]]] = []  # by step and process
+    kept = []
+    for _ in range(9):
+        kept.append(copy.deepcopy(streams[0].keep([stream.place for stream in streams])))
+        given.append([keys([next(source)])[0] for source in sources])
+    assert streams[0].epoch >= 1
+    for step in range(0, 9, 4):
+        for rank in range(world):
+            again = Stream(shards, reader, settings, rank, world)
+            assert again.resume(kept[step], 0) == ""
+            assert keys(itertools.islice(again.endless(), 9 - step)) == [row[rank] for row in given[step:]]
+
+
+def test_what_was_seen_is_not_decoded_again(tmp_path: Path) -> None:
+    shards = write_corpus(tmp_path, 8, 1)
+    stream = Stream(shards, Plain(), config(frames_per_batch=100))
+    seen = [key for batch in keys(itertools.islice(stream.endless(), 5)) for key in batch]
+    again = Stream(shards, Plain(seen), config(frames_per_batch=100))  # it refuses them, and would say so
+    again.resume(stream.keep([stream.place]), 0)
+    left = [key for batch in keys(epochs(again)[0]) for key in batch]
+    assert sorted([*seen, *left]) == [f"u{n:03d}" for n in range(8)]
+    assert again.reports[0] == Report(len(left))
+
+
+@pytest.mark.parametrize(("before", "after"), [((2, 0), (1, 0)), ((1, 0), (2, 0)), ((2, 2), (3, 0)), ((1, 3), (1, 2))])
+def test_another_number_of_processes_and_workers_reads_what_is_left(
+    tmp_path: Path, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    shards = write_corpus(tmp_path, 18, 6)
+    seen = Counter[tuple[int, str]]()
+
+    def streams(processes: int, workers: int) -> list[Stream]:
+        settings = config(frames_per_batch=130, workers=workers)
+        return [Stream(shards, Plain(), settings, rank, processes) for rank in range(processes)]
+
+    first = streams(*before)
+    for stream in first:
+        for piece in itertools.islice(stream.pieces(), 7):
+            stream.places[piece.lane], stream.turn = piece.place, (piece.lane + 1) % stream.lanes
+            seen.update((piece.epoch, item["key"]) for item in piece.items)
+    kept = first[0].keep([stream.place for stream in first])
+    for stream in streams(*after):
+        assert stream.resume(kept, 0) == ""
+        for epoch, batches in enumerate(epochs(stream, 2)):
+            seen.update((epoch, key) for batch in keys(batches) for key in batch)
+    assert set(seen.values()) == {1}
+    for epoch in range(2):
+        assert sorted(key for e, key in seen if e == epoch) == [f"u{n:03d}" for n in range(18)]
+
+
+def test_a_stream_of_other_shards_begins_its_epoch_anew(tmp_path: Path) -> None:
+    shards = write_corpus(tmp_path, 8, 4)
+    stream = Stream(shards, Plain(), config())
+    list(itertools.islice(stream.endless(), 3))
+    other = Stream(shards[:3], Plain(), config())
+    assert "epoch 2 begins anew" in other.resume(stream.keep([stream.place]), 2)
+    next(other.endless())
+    assert other.epoch == 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -393,21 +493,21 @@ def test_streaming_draws_no_random_numbers_of_the_training(tmp_path: Path, worke
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    list(stream.batches(0))
+    epochs(stream)
     assert torch.rand(1) == expected
 
 
 def test_streaming_in_windows_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shards = write_corpus(tmp_path, 9, 2)
+    shards = write_corpus(tmp_path, 18, 2)
     for name, value in (("WINDOW", 4), ("WINDOW_BYTES", 100_000)):
         with monkeypatch.context() as patch:
             patch.setattr(f"vivavoce.train.data.{name}", value)
-            batches = keys(Stream(shards, Plain(), config(frames_per_batch=150)).batches(0))
-        assert sorted(key for batch in batches for key in batch) == [f"u{n:03d}" for n in range(9)]
+            batches = keys(epochs(Stream(shards, Plain(), config(frames_per_batch=150)))[0])
+        assert sorted(key for batch in batches for key in batch) == [f"u{n:03d}" for n in range(18)]
 
 
 def test_streamed_batches_keep_within_the_budget(tmp_path: Path) -> None:
-    for items in Stream(write_corpus(tmp_path, 12), Plain(), config(frames_per_batch=250)).batches(0):
+    for items in epochs(Stream(write_corpus(tmp_path, 12), Plain(), config(frames_per_batch=250)))[0]:
         assert len(items) == 1 or len(items) * max(item["length"] for item in items) <= 250
 
 

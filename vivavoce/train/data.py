@@ -1,225 +1,34 @@
-"""WebDataset shards → utterances → batches.
+"""Utterances → batches, from memory or streamed from the shards.
 
-A shard is a tar of KEY.ogg (or any audio that libsndfile reads) with KEY.json ({"text", "speaker", "words", …}) or
-KEY.txt. Batches hold at most a budget of frames, come from length buckets, leave no utterance out, and their order
-depends on the seed and the epoch alone: not on the number of workers, nor on where a run was interrupted.
-Knows nothing about models: a `Reader` turns an utterance into what its task wants.
+Batches hold at most a budget of frames, come from length buckets, leave no utterance out, and their order depends on
+the seed and the epoch alone: not on where a run was interrupted. What that means with several processes stands at
+`Corpus` and at `Stream`. Knows nothing about models.
 """
 
 from __future__ import annotations
 
-import glob
-import io
 import json
-import math
 import os
 import pickle
 import signal
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import Any
 
-import braceexpand
 import numpy as np
-import soundfile
 import torch
-import webdataset
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from vivavoce import audio
 from vivavoce.config import TrainConfig
+from vivavoce.train.shards import Features, Reader, Report, featurized, raw_samples, seconds_of
 from vivavoce.train.state import save_whole
 
-Features = dict[str, Any]
-Words = tuple[tuple[str, float, float], ...]
-
-AUDIO = ("wav", "flac", "ogg", "opus", "mp3", "aif", "aiff")
-# Utterances that are sorted into batches together where the corpus is streamed: so many, or so many bytes
+# Utterances of a shard that are sorted into batches together when it is streamed: so many, or so many bytes
 WINDOW, WINDOW_BYTES = 2_000, 256 << 20
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One recording as the shards give it."""
-
-    key: str
-    samples: np.ndarray  # float32 [S]
-    text: str
-    speaker: str = ""
-    words: Words = ()  # word, start, end in seconds; empty where the data has none
-
-
-class Reader(Protocol):
-    """What reading the data needs to know of a task. Instances are pickled to the worker processes."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz of the samples in the utterances that `featurize` gets."""
-
-    def featurize(self, utterance: Utterance) -> Features:
-        """What training needs of it; "length" is its size in frames. Raises ValueError: why it is skipped."""
-
-    def length(self, seconds: float) -> int:
-        """The size in frames that `featurize` will give to an utterance of so many seconds, or slightly more."""
-
-    def fingerprint(self) -> str:
-        """Changes when `featurize` would give something else."""
-
-
-@dataclass
-class Report:
-    """What reading the shards met: kept and skipped samples, by reason, and what is to be said of whole shards."""
-
-    kept: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    notices: list[str] = field(default_factory=list)
-
-    def add(self, other: Report) -> None:
-        """Take in what another process counted, and give its notices as warnings."""
-        self.kept += other.kept
-        self.skipped.update(other.skipped)
-        self.notices += other.notices
-        for notice in other.notices:
-            warnings.warn(notice, stacklevel=3)
-
-    def __str__(self) -> str:
-        reasons = "".join(f"; {count} skipped: {reason}" for reason, count in sorted(self.skipped.items()))
-        return f"{self.kept} utterances{reasons}"
-
-
-def expand(patterns: Sequence[str]) -> list[str]:
-    """Shard names from paths, globs, `{000..006}` ranges, folders and URLs (http:, pipe:, file:, …).
-
-    Raises ValueError for a local name that matches nothing.
-    """
-    shards: list[str] = []
-    for pattern in map(str, patterns):
-        try:  # only where there are braces, for a backslash would be taken as an escape
-            names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
-        except ValueError as error:
-            raise ValueError(f"shards {pattern!r}: {error}") from None
-        for name in names:
-            if name.startswith("file:"):
-                name = url2pathname(urlsplit(name).path)
-            elif "://" in name or name.startswith("pipe:"):
-                shards.append(name)
-                continue
-            folder = os.path.join(glob.escape(name), "*.tar")
-            found = [name] if os.path.isfile(name) else sorted(glob.glob(folder if os.path.isdir(name) else name))
-            if not found:
-                raise ValueError(f"no shard at {name!r}; give .tar files, a folder of them, a glob or a URL")
-            shards += found
-    return shards
-
-
-# ---- reading ------------------------------------------------------------------------------------------------------
-
-
-def raw_samples(shards: Iterable[str], report: Report) -> Iterator[dict[str, Any]]:
-    """Undecoded samples in the shards' order. A damaged shard gives what can be read of it, and a notice."""
-    for shard in shards:
-        errors: list[Exception] = []
-
-        def damaged(error: Exception, errors: list[Exception] = errors) -> bool:
-            errors.append(error)
-            return True
-
-        # shuffling and splitting off: the order, and who reads what, is this module's business
-        yield from webdataset.WebDataset(
-            [shard], shardshuffle=False, handler=damaged, nodesplitter=None, workersplitter=None, empty_check=False
-        )
-        if errors:
-            reason = str(errors[0].args[0]).split(" @ ")[0] if errors[0].args else ""
-            report.skipped["(shards) damaged or out of reach"] += 1
-            report.notices.append(
-                f"{shard}: damaged or out of reach ({type(errors[0]).__name__}: {reason}); used as far as readable"
-            )
-
-
-def sound_of(sample: dict[str, Any]) -> bytes:
-    """The encoded sound of a raw sample. Raises ValueError where it has none."""
-    for extension in AUDIO:
-        if extension in sample:
-            return sample[extension]
-    raise ValueError("no audio")
-
-
-def text_of(sample: dict[str, Any]) -> tuple[str, str, Words]:
-    """Text, speaker and word times of a raw sample. Raises ValueError, whose message is the reason for skipping it."""
-    if "json" in sample:
-        try:
-            meta = json.loads(sample["json"])
-        except ValueError:
-            raise ValueError("unreadable json") from None
-        if not isinstance(meta, dict):
-            raise ValueError("unreadable json")
-    elif "txt" in sample:
-        meta = {"text": sample["txt"].decode("utf-8", "replace")}
-    else:
-        raise ValueError("no text")
-    text = meta.get("text")
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError("empty text")
-    try:
-        words = tuple((str(word), float(start), float(end)) for word, start, end in meta.get("words") or ())
-    except (TypeError, ValueError):
-        raise ValueError("unreadable word times") from None
-    if not all(math.isfinite(start) and math.isfinite(end) for _, start, end in words):
-        raise ValueError("unreadable word times")
-    return text.strip(), str(meta.get("speaker", "")), words
-
-
-def check_length(seconds: float, config: TrainConfig) -> None:
-    if seconds < config.min_seconds:
-        raise ValueError(f"shorter than {config.min_seconds} s")
-    if seconds > config.max_seconds:
-        raise ValueError(f"longer than {config.max_seconds} s")
-
-
-def decode(sample: dict[str, Any], config: TrainConfig, sample_rate: int) -> Utterance:
-    """The utterance in a raw sample. Raises ValueError, whose message is the reason for skipping it."""
-    sound, (text, speaker, words) = sound_of(sample), text_of(sample)
-    try:
-        samples = audio.read(io.BytesIO(sound), sample_rate)
-    except ValueError:
-        raise ValueError("unreadable audio") from None
-    check_length(len(samples) / sample_rate, config)
-    if not samples.any():
-        raise ValueError("silent audio")
-    return Utterance(sample["__key__"], samples, text, speaker, words)
-
-
-def seconds_of(sample: dict[str, Any], config: TrainConfig) -> float:
-    """Length of a raw sample by its headers. Raises ValueError as `decode`, for what can be told without decoding."""
-    sound = sound_of(sample)
-    text_of(sample)
-    try:
-        seconds = soundfile.info(io.BytesIO(sound)).duration
-    except (RuntimeError, TypeError):
-        raise ValueError("unreadable audio") from None
-    check_length(seconds, config)
-    return seconds
-
-
-def featurized(
-    samples: Iterable[dict[str, Any]], reader: Reader, config: TrainConfig, report: Report
-) -> list[Features]:
-    """Features of the samples that can be used; the others are counted in `report`."""
-    items = []
-    for sample in samples:
-        try:
-            items.append(reader.featurize(decode(sample, config, reader.sample_rate)))
-        except ValueError as reason:
-            report.skipped[str(reason)] += 1
-        else:
-            report.kept += 1
-    return items
 
 
 def _parallel(dataset: Dataset, workers: int) -> Iterator[Any]:
@@ -271,13 +80,18 @@ def share_out(batches: list[list[int]], rank: int, world: int) -> list[list[int]
     return [batches[i % len(batches)] for i in range(rank, each * world, world)]
 
 
-def epoch_seed(seed: int, epoch: int, part: int = 0) -> int:
-    return int(np.random.SeedSequence([seed, epoch, part]).generate_state(1)[0])
+def epoch_seed(seed: int, epoch: int, *part: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, *(part or (0,))]).generate_state(1)[0])
+
+
+# ---- in memory ----------------------------------------------------------------------------------------------------
 
 
 class Corpus:
     """A corpus held in memory as features: decoded once, shuffled anew each epoch.
 
+    All processes hold it and make the same list of batches, from which they take turns. Where a list does not divide,
+    its first batches come twice, so that all processes take equally many steps.
     Raises ValueError where nothing usable is in the shards.
     """
 
@@ -285,6 +99,7 @@ class Corpus:
         if not items:
             raise ValueError(f"the shards hold no usable utterance ({report})")
         self.items, self.report, self.config, self.rank, self.world = items, report, config, rank, world
+        self.epoch, self.position = 0, 0  # batches of the epoch that this process was given
 
     def batches(self, epoch: int, skip: int = 0) -> Iterator[list[Features]]:
         """The epoch's batches for this process, from number `skip` on."""
@@ -293,65 +108,195 @@ class Corpus:
         for indices in share_out(batches, self.rank, self.world)[skip:]:
             yield [self.items[i] for i in indices]
 
+    def endless(self) -> Iterator[list[Features]]:
+        """This process's batches, epoch after epoch, from its place on."""
+        while True:
+            for items in self.batches(self.epoch, self.position):
+                self.position += 1
+                yield items
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def through(self) -> list[tuple[int, Report]]:
+        """Nothing: what the epochs hold was told when they were read."""
+        return []
+
+    @property
+    def place(self) -> list[int]:
+        """Where this process stands, after the batch that it was given last."""
+        return [self.epoch, self.position]
+
+    def keep(self, places: list[list[int]]) -> dict[str, Any]:
+        """What a checkpoint needs, from the places of all processes."""
+        epoch, position = places[0]
+        return {"epoch": epoch, "position": position, "processes": len(places)}
+
+    def resume(self, kept: dict[str, Any], epoch: int) -> str:
+        """Go on from a checkpoint, with whatever number of processes it was made. Returns what is to be said of it."""
+        if "position" not in kept:
+            self.epoch = epoch
+            return f"the run was streamed before: epoch {epoch} begins anew"
+        self.epoch, self.position = kept["epoch"], kept["position"] * kept["processes"] // self.world
+        return ""
+
+
+# ---- streamed -----------------------------------------------------------------------------------------------------
+
+Place = tuple[int, int]  # of a lane: shards that it has read, and batches that it has given of the next one
+
+
+@dataclass(frozen=True)
+class Deal:
+    """Which shards each lane reads, of the endless sequence: epoch 0's shards in their order, then epoch 1's, …
+
+    Lanes take turns, so with L of them, lane l reads every L-th shard that is left, from the l-th on. Because they do
+    so across the epochs, all can go on for ever, however unequal the shards are, and each shard is read once an epoch.
+    """
+
+    lanes: int
+    first: int = 0  # the first shard that is left, by its number in the sequence
+    read: tuple[int, ...] = ()  # those after it that were read before this deal, ascending
+    begun: dict[int, int] = field(default_factory=dict)  # those that were read in part: batches given
+
+    def shard(self, lane: int, count: int) -> int:
+        """The number of the shard that the lane reads after `count` others."""
+        nth = lane + count * self.lanes
+        end = self.read[-1] + 1 if self.read else self.first
+        gaps = end - self.first - len(self.read)
+        if nth >= gaps:
+            return end + nth - gaps
+        return [number for number in range(self.first, end) if number not in self.read][nth]
+
+    def again(self, places: Sequence[Place], lanes: int) -> Deal:
+        """What is left when the lanes stand at `places`, dealt to another number of lanes."""
+        read, begun = set(self.read), dict(self.begun)
+        for lane, (count, batches) in enumerate(places):
+            read.update(self.shard(lane, c) for c in range(count))
+            if batches:
+                begun[self.shard(lane, count)] = batches
+        first = self.first
+        while first in read:
+            first += 1
+        left = {number: batches for number, batches in begun.items() if number not in read}
+        return Deal(lanes, first, tuple(sorted(number for number in read if number > first)), left)
+
+
+@dataclass
+class Piece:
+    """What a lane gives: a batch, which is empty where nothing of it could be used, or the end of a shard."""
+
+    lane: int  # of this process
+    place: Place  # of the lane, after this piece
+    epoch: int
+    items: list[Features]
+    report: Report
+
 
 class Stream:
-    """A corpus that is read from its shards every epoch; only a window of undecoded utterances is in memory."""
+    """A corpus that is read from its shards every epoch; only windows of undecoded utterances are in memory.
+
+    The shards' order in an epoch, the batches of a shard and their order depend on the seed and the epoch alone; a
+    batch holds utterances of one shard. Every shard is read by one lane, that is one worker of one process (`Deal`),
+    so each utterance is seen once an epoch. The numbers of processes and workers thus decide which batches meet in one
+    step, and nothing else; when they change in mid-run, what is left is dealt anew and nothing comes twice. No process
+    waits for another at the end of an epoch: whoever is through goes on with its share of the next one. With fewer
+    shards than processes, a process therefore begins in the epoch that its first shard belongs to.
+    """
 
     def __init__(self, shards: list[str], reader: Reader, config: TrainConfig, rank: int = 0, world: int = 1):
         self.shards, self.reader, self.config, self.rank, self.world = shards, reader, config, rank, world
-        self.report = Report()  # of the epoch that is being read
+        self.lanes = max(1, min(config.workers, len(shards) // world))  # of this process
+        self.deal = Deal(self.lanes * world)
+        self.places: list[Place] = [(0, 0)] * self.lanes
+        self.turn = 0  # the lane that gives the next piece
+        self.reports: dict[int, Report] = {}  # by epoch, of this process's share
 
-    def batches(self, epoch: int, skip: int = 0) -> Iterator[list[Features]]:
-        """The epoch's batches for this process, from number `skip` on; an empty list for one that cannot be decoded.
+    def pieces(self) -> Iterator[Piece]:
+        """What the lanes give in turn, for ever, from their places on."""
+        workers = self.lanes if self.config.workers else 0
+        return _parallel(_Lanes(self), workers)
 
-        Raises ValueError where all of them are empty.
+    def endless(self) -> Iterator[list[Features]]:
+        """This process's batches, epoch after epoch, from its place on.
+
+        Raises ValueError where all shards were tried and none gave a batch.
         """
-        self.report = Report()
-        usable = skip > 0
-        for number, items, report in _parallel(_StreamBatches(self, epoch, skip), self.config.workers):
-            self.report.add(report)
-            if number is not None:
-                usable = usable or bool(items)
-                yield items
-        if not usable:
-            raise ValueError(f"the shards hold no usable utterance ({self.report})")
+        barren = 0
+        for piece in self.pieces():
+            self.places[piece.lane] = piece.place
+            self.turn = (piece.lane + 1) % self.lanes
+            self.reports.setdefault(piece.epoch, Report()).add(piece.report)
+            if piece.items:
+                barren = 0
+                yield piece.items
+            elif piece.place[1] == 0:
+                barren += 1
+                if barren >= len(self.shards) + self.lanes:  # the first of each lane may have been read in part
+                    report = self.reports[min(self.reports)]
+                    raise ValueError(f"the shards hold no usable utterance ({report})")
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that this process's hindmost lane is in."""
+        numbers = (self.deal.shard(self._lane(n), count) for n, (count, _) in enumerate(self.places))
+        return min(numbers) // len(self.shards)
 
-class _StreamBatches(IterableDataset):
-    """The worker's side of `Stream`: worker w decodes batches w, w + W, …, which DataLoader hands out in that order.
+    def through(self) -> list[tuple[int, Report]]:
+        """The epochs that this process has read its share of since it was asked last, and what it met there."""
+        done = sorted(epoch for epoch in self.reports if epoch < self.epoch)
+        return [(epoch, self.reports.pop(epoch)) for epoch in done]
 
-    Each item is a batch's number, features and report. What concerns no batch is counted by the first worker, which
-    ends with an item that has no number.
-    """
+    @property
+    def place(self) -> list[int]:
+        """Where this process stands, after the batch that it was given last."""
+        return [self.turn, *(number for place in self.places for number in place)]
 
-    def __init__(self, stream: Stream, epoch: int, skip: int):
-        self.stream, self.epoch, self.skip = stream, epoch, skip
+    def keep(self, places: list[list[int]]) -> dict[str, Any]:
+        """What a checkpoint needs, from the places of all processes."""
+        return {"shards": len(self.shards), "deal": asdict(self.deal), "places": places}
 
-    def __iter__(self) -> Iterator[tuple[int | None, list[Features], Report]]:
-        stream, config = self.stream, self.stream.config
-        info = torch.utils.data.get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        order = np.random.default_rng(epoch_seed(config.seed, self.epoch)).permutation(len(stream.shards))
-        number, general = 0, Report()
-        for part, (window, seconds) in enumerate(self._windows([stream.shards[i] for i in order], general)):
-            lengths = [stream.reader.length(s) for s in seconds]
-            batches = make_batches(lengths, config.frames_per_batch, epoch_seed(config.seed, self.epoch, part + 1))
-            for indices in share_out(batches, stream.rank, stream.world):
-                if number >= self.skip and (number - self.skip) % workers == worker:
+    def resume(self, kept: dict[str, Any], epoch: int) -> str:
+        """Go on from a checkpoint, with whatever number of processes it was made. Returns what is to be said of it."""
+        if kept.get("shards") != len(self.shards):
+            self.deal = Deal(self.deal.lanes, epoch * len(self.shards))
+            return f"other shards than before, or they were in memory before: epoch {epoch} begins anew"
+        deal, turns = Deal(**kept["deal"]), [row[0] for row in kept["places"]]
+        rows = [list(zip(row[1::2], row[2::2], strict=True)) for row in kept["places"]]
+        if (len(rows), deal.lanes) == (self.world, self.deal.lanes):
+            self.deal, self.turn, self.places = deal, turns[self.rank], rows[self.rank]
+        else:  # lanes are counted across the processes, as in `_lane`
+            self.deal = deal.again([row[n] for n in range(len(rows[0])) for row in rows], self.deal.lanes)
+        return ""
+
+    def _lane(self, own: int) -> int:
+        """The number among all processes' lanes of one of ours."""
+        return own * self.world + self.rank
+
+    def read(self, number: int, skip: int, general: Report) -> Iterator[tuple[int, list[Features], Report]]:
+        """A shard's batches from number `skip` on, with their numbers; `general` counts what concerns no batch.
+
+        What is skipped is not decoded: how many batches it makes is told by its headers.
+        """
+        epoch, nth = divmod(number, len(self.shards))
+        chosen = int(np.random.default_rng(epoch_seed(self.config.seed, epoch)).permutation(len(self.shards))[nth])
+        batch = 0
+        for part, (window, seconds) in enumerate(self._windows(self.shards[chosen], general)):
+            lengths = [self.reader.length(s) for s in seconds]
+            seed = epoch_seed(self.config.seed, epoch, 1 + chosen, part)
+            for indices in make_batches(lengths, self.config.frames_per_batch, seed):
+                if batch >= skip:
                     report = Report()
-                    yield number, featurized([window[i] for i in indices], stream.reader, config, report), report
-                number += 1
-        if worker == 0:
-            yield None, [], general
+                    items = featurized([window[i] for i in indices], self.reader, self.config, report)
+                    yield batch, items, report
+                batch += 1
 
-    def _windows(self, shards: list[str], report: Report) -> Iterator[tuple[list[dict[str, Any]], list[float]]]:
+    def _windows(self, shard: str, report: Report) -> Iterator[tuple[list[dict[str, Any]], list[float]]]:
         """Raw samples and their seconds, by the headers alone, so that a resumed run decodes nothing twice."""
         window: list[dict[str, Any]] = []
         seconds: list[float] = []
         size = 0
-        for sample in raw_samples(shards, report):
+        for sample in raw_samples([shard], report):
             try:
-                seconds.append(seconds_of(sample, self.stream.config))
+                seconds.append(seconds_of(sample, self.config))
             except ValueError as reason:
                 report.skipped[str(reason)] += 1
                 continue
@@ -362,6 +307,28 @@ class _StreamBatches(IterableDataset):
                 window, seconds, size = [], [], 0
         if window:
             yield window, seconds
+
+
+class _Lanes(IterableDataset):
+    """The worker's side of `Stream`: each worker is a lane. DataLoader asks them in turn, the first one first."""
+
+    def __init__(self, stream: Stream):
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[Piece]:
+        stream, info = self.stream, torch.utils.data.get_worker_info()
+        own = (stream.turn + (info.id if info else 0)) % stream.lanes
+        count, done = stream.places[own]
+        while True:
+            number = stream.deal.shard(stream._lane(own), count)
+            epoch, general = number // len(stream.shards), Report()
+            for batch, items, report in stream.read(number, max(done, stream.deal.begun.get(number, 0)), general):
+                yield Piece(own, (count, batch + 1), epoch, items, report)
+            count, done = count + 1, 0
+            yield Piece(own, (count, 0), epoch, [], general)
+
+
+# ---- decoded once -------------------------------------------------------------------------------------------------
 
 
 class _Shards(Dataset):

@@ -38,7 +38,8 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
     state = read_weights(found[-1]).get(weights)
     if not isinstance(state, dict):
         raise ValueError(f"{found[-1]}: a checkpoint without {weights!r} weights")
-    half = {name: _half(tensor, f"{found[-1]}: {name}") for name, tensor in state.items()}
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(task.training_only)}
+    half = {name: _half(tensor, f"{found[-1]}: {name}") for name, tensor in kept.items()}
     config = {"format": FORMAT, "kind": task.name, **task.export()}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as temporary:

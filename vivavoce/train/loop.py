@@ -1,7 +1,8 @@
 """The one training loop, on Accelerate: any task, any number of processes, stopped and resumed at will.
 
-Every random number of step n comes from the seed and n, and the order of batches from the seed and the epoch, so a run
-that was interrupted goes on exactly as if it had not been.
+Every random number of step n comes from the seed, n and the process, and the order of batches from the seed and the
+epoch, so a run that was interrupted goes on exactly as if it had not been. Batches of one step, of all processes and
+all accumulated parts, have the gradient that they would have as one.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vivavoce import audio
-from vivavoce.checkpoints import ASSETS, read_config
-from vivavoce.checkpoints_torch import fill, read_weights
 from vivavoce.config import TrainConfig
-from vivavoce.train.data import Corpus, Features, Stream, epoch_seed, expand, load_corpus, make_batches
-from vivavoce.train.state import Average, Checkpoints
+from vivavoce.train.data import Corpus, Stream, epoch_seed, load_corpus, make_batches
+from vivavoce.train.shards import Features, expand
+from vivavoce.train.start import begin
+from vivavoce.train.state import Average, Checkpoints, differences, parted, whole
 from vivavoce.train.tasks import Batch, Task, load_task
 
 # settings that may differ between a run and its continuation; any other would make it another run
@@ -63,13 +65,13 @@ def train(
     max_minutes: float | None = None,
     valid: Sequence[str] = (),
     threads: int | None = None,
-    start_from: Path | None = None,
+    start_from: str | None = None,
 ) -> None:
     """Train `task` by the recipe in `config` on the shards `data`; a run that `out` already holds is continued.
 
     Checkpoints, log.jsonl, TensorBoard events and samples go to `out`. Ends after the recipe's `max_steps`, after
     `max_minutes` of training (reading the corpus does not count), or at Ctrl-C, each time with a checkpoint.
-    `start_from` is a folder written by `vivavoce export`, or "bundled": the weights that a new run begins with.
+    `start_from` names the model whose weights a new run begins with, as `start.begin` takes it.
     Raises ValueError for unusable settings, data or checkpoints, and where the loss is no longer a number.
     """
     if not data:
@@ -86,7 +88,7 @@ def train(
 class Run:
     """One training run, from its folder."""
 
-    def __init__(self, task: Task, data: list[str], valid: list[str], out: Path, start_from: Path | None = None):
+    def __init__(self, task: Task, data: list[str], valid: list[str], out: Path, start_from: str | None = None):
         self.task, self.out = task, out
         self.config: TrainConfig = task.recipe.train
         precision = self.config.mixed_precision
@@ -94,6 +96,11 @@ class Run:
             precision = "bf16" if torch.cuda.is_available() else "no"
         AcceleratorState._reset_state()  # a notebook may train one model after another, each in its own precision
         self.accelerator = Accelerator(mixed_precision=precision)
+        # `accumulate` does it; a launcher's setting would divide the loss once more
+        self.accelerator.gradient_accumulation_steps = 1
+        self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        if self.sharded and not self.accelerator.is_fsdp2:
+            raise ValueError("fsdp_version is 1; it must be 2: accelerate launch --fsdp_version 2")
         self.main = self.accelerator.is_main_process
         self.console = Console(stderr=True)
         self.checkpoints = Checkpoints(out, self.config.keep_checkpoints)
@@ -106,22 +113,27 @@ class Run:
         model = task.build()
         state = self.checkpoints.load()
         if start_from is not None and state is None:
-            self._start_from(model, start_from)
+            for line in begin(start_from, task, model):
+                self.say(line)
         self.average = Average(model, self.config.ema)
         optimizer = torch.optim.AdamW(
             self._groups(model), lr=self.config.learning_rate, betas=self.config.betas[:2], eps=1e-8
         )
-        self.step, self.epoch, self.position, self.trained_seconds, self.frames = 0, 0, 0, 0.0, 0
+        self.step, self.trained_seconds, self.frames = 0, 0.0, 0
         self.recent: deque[float] = deque(maxlen=50)  # losses
         if state is not None:
             self._restore(state, model, optimizer)
         self.sane = True  # whether weights, average and optimizer are all of step `self.step`
-        self.place = (self.epoch, self.position, self.frames)  # in the data, after step `self.step`
         self.validated = -1  # the last step that was
         self.stopped = False  # by Ctrl-C
         self.writer: Any = None
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.average.model.to(self.accelerator.device)
+        if self.sharded:
+            self.average.shard(self.model)
+            if state is not None:
+                self.optimizer.load_state_dict(parted(state["optimizer"], self.optimizer))
+        self.average.model.to(self.accelerator.device if self.main or not self.sharded else "meta")
+        self.critics, self.critics_optimizer = self._critics(state)
         size = sum(p.numel() for p in model.parameters())
         self.say(
             f"{task.name}: {size / 1e6:.2f} M parameters, {'going on' if state else 'starting'} at step {self.step}"
@@ -132,6 +144,14 @@ class Run:
             self._forget_later_rows()
 
         self.corpus = self._corpus(data)
+        if state is not None:
+            # runs that were begun by version 0.1 keep the place of a corpus in memory beside the step
+            kept = state.get("data", {n: state[n] for n in ("epoch", "position", "processes") if n in state})
+            notice = self.corpus.resume(kept, state["epoch"])
+            if notice:
+                self.say(notice)
+        # in the data, after step `self.step`: the places of all processes, and the epoch of the first
+        self.places, self.epoch = self._of_all(self.corpus.place), self.corpus.epoch
         self.valid = self._validation(valid)
 
     def say(self, text: str) -> None:
@@ -155,7 +175,7 @@ class Run:
             changed = ["task"]
             if task == self.task.name:
                 filled = type(self.task.recipe).from_dict(old, str(path)).to_dict()  # with what is new since then
-                names = _differences(filled, self.task.recipe.to_dict())
+                names = differences(filled, self.task.recipe.to_dict())
                 # how an exported model is to be sampled has no part in its training
                 changed = [
                     n for n in names if n.removeprefix("train.") not in MAY_CHANGE and not n.startswith("sampling.")
@@ -167,25 +187,12 @@ class Run:
                 )
         audio.write_whole(path, json.dumps(recipe, indent=1, ensure_ascii=False).encode())
 
-    def _start_from(self, model: nn.Module, path: Path) -> None:
-        folder = ASSETS / self.task.name if str(path) == "bundled" else path
-        known = ("model", "characters", "sampling", "duration", "vocoder")
-        theirs = read_config(folder, self.task.name, known).get("characters")
-        ours = getattr(self.task.recipe, "characters", None)
-        if theirs != ours:
-            raise ValueError(f"{folder / 'config.json'}: its characters are {theirs!r}, the recipe's are {ours!r}")
-        weights = folder / "model.safetensors"
-        fill(model, read_weights(weights), weights).requires_grad_(True)
-
     def _restore(self, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         try:
             model.load_state_dict(state["model"])
             self.average.model.load_state_dict(state["average"])
             optimizer.load_state_dict(state["optimizer"])
-            self.step, self.epoch, self.trained_seconds = state["step"], state["epoch"], state["seconds"]
-            self.frames = state["frames"]
-            # a position counts batches of one process; with another number of processes it is converted
-            self.position = state["position"] * state["processes"] // self.accelerator.num_processes
+            self.step, self.trained_seconds, self.frames = state["step"], state["seconds"], state["frames"]
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{self.checkpoints.all()[-1]}: not a checkpoint of this run ({reason})") from None
@@ -208,6 +215,17 @@ class Run:
         decayed = [p for p in model.parameters() if p.ndim >= 2]
         plain = [p for p in model.parameters() if p.ndim < 2]
         return [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+    def _critics(self, state: dict[str, Any] | None) -> tuple[nn.Module | None, Any]:
+        """What is trained against the model, with its optimizer; None where the task has no such thing."""
+        critics = self.task.critics()
+        if critics is None:
+            return None, None
+        optimizer = torch.optim.AdamW(critics.parameters(), lr=self.config.learning_rate, betas=(0.8, 0.99))
+        if state is not None:
+            critics.load_state_dict(state["critics"])
+            optimizer.load_state_dict(state["critics_optimizer"])
+        return self.accelerator.prepare(critics, optimizer)
 
     def _corpus(self, shards: list[str]) -> Corpus | Stream:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -276,7 +294,9 @@ class Run:
             self._save()
         except BaseException as error:
             # What bad input or a broken loss leaves behind is not worth keeping; the last checkpoint stands.
-            if self.sane and self.main and self.step > first and not isinstance(error, ValueError):
+            # Nor is there anything to keep where each process has but a part of it, and may be alone with its error.
+            worth = self.sane and self.step > first and not isinstance(error, ValueError)
+            if worth and self.main and not self.sharded:
                 with contextlib.suppress(OSError):
                     self.checkpoints.save(self.step, self._state())
             raise
@@ -297,39 +317,46 @@ class Run:
 
     def _any(self, wish: bool) -> bool:
         """Whether any process wishes it: their clocks differ, and what one does alone leaves the others waiting."""
+        return any(one for (one,) in self._of_all([int(wish)]))
+
+    def _of_all(self, numbers: list[int]) -> list[list[int]]:
+        """The numbers that each process gives, a row each; equally many."""
         if self.accelerator.num_processes == 1:
-            return wish
-        wishes = torch.tensor(float(wish), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(wishes, "sum") > 0)
+            return [numbers]
+        return self.accelerator.gather(torch.tensor([numbers], device=self.accelerator.device)).tolist()
 
     def _forever(self) -> Iterator[list[Features]]:
-        while True:
-            for items in self.corpus.batches(self.epoch, skip=self.position):
-                self.position += 1
-                if items:
-                    yield items
-            if isinstance(self.corpus, Stream):
-                self.say(f"epoch {self.epoch}: {self.corpus.report}")
-            self.epoch, self.position = self.epoch + 1, 0
+        share = "" if self.accelerator.num_processes == 1 else ", in the first process's share"
+        for items in self.corpus.endless():
+            for epoch, report in self.corpus.through():
+                self.say(f"epoch {epoch}: {report}{share}")
+            yield items
 
-    def _train_step(self, batches: Iterator[list[Features]]) -> None:
+    def _train_step(self, endless: Iterator[list[Features]]) -> None:
         config, accelerator = self.config, self.accelerator
         torch.manual_seed(epoch_seed(config.seed, self.step, 1 + accelerator.process_index))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, config)
         self.model.train()
+        items = [next(endless) for _ in range(config.accumulate)]
+        batches = [self._to_device(self.task.collate(i)) for i in items]
+        # A loss is a mean over its batch, and processes average their gradients: the share of the step's whole weight
+        # makes of it what the batches, joined to one, would give.
+        critics = None if self.critics is None else accelerator.unwrap_model(self.critics)
+        weights = [self.task.weight(b) for b in batches]
+        rows = self._of_all([sum(weights), sum(i["length"] for part in items for i in part), *self.corpus.place])
+        everything = max(1, sum(row[0] for row in rows))
         total = 0.0
-        for part in range(config.accumulate):
-            items = next(batches)
-            self.frames += sum(i["length"] for i in items)
-            batch = self._to_device(self.task.collate(items))
+        for part, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             # gradients travel between processes once a step, with the last part
-            apart = accelerator.no_sync(self.model) if part + 1 < config.accumulate else contextlib.nullcontext()
+            apart = accelerator.no_sync(self.model) if part + 1 < len(batches) else contextlib.nullcontext()
             with apart:
                 with accelerator.autocast():
-                    loss = self.task.loss(self.model, batch) / config.accumulate
-                accelerator.backward(loss)
+                    loss = self.task.loss(self.model, batch, critics) * (weight / everything)
+                accelerator.backward(loss * len(rows))
             total += loss.item()
+        if len(rows) > 1:
+            total = float(accelerator.reduce(torch.tensor(total, device=accelerator.device), "sum"))
         norm = float(accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm))
         self.sane = False
         # fp16's gradients overflow now and then; its scaler then leaves the step out by itself
@@ -340,16 +367,32 @@ class Run:
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.critics is not None:
+            self._train_critics(self.critics, batches)
         self.step += 1
         self.average.update(accelerator.unwrap_model(self.model), self.step)
-        self.place = (self.epoch, self.position, self.frames)
+        self.places, self.epoch = [row[2:] for row in rows], self.corpus.epoch
+        self.frames += sum(row[1] for row in rows)
         self.recent.append(total)
         self.sane = True
 
+    def _train_critics(self, critics: nn.Module, batches: list[Batch]) -> None:
+        self.critics_optimizer.zero_grad(set_to_none=True)  # of what the model's step left there
+        for group in self.critics_optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        for batch in batches:
+            with self.accelerator.autocast():
+                loss = self.task.critics_loss(self.model, batch, critics) / len(batches)
+            self.accelerator.backward(loss)
+        self.critics_optimizer.step()
+
     def _validate(self) -> None:
-        if not self.valid or self.validated == self.step:
+        if self.validated == self.step:
             return
         self.validated = self.step
+        self.average.collect()
+        if not self.valid:
+            return
         with torch.no_grad(), self.accelerator.autocast():
             metrics = self.task.validate(self.average.model, self.valid)
         self._log(**{f"valid_{k}": v for k, v in metrics.items()})
@@ -384,39 +427,38 @@ class Run:
             log.write(json.dumps({**row, **{k: round(v, 6) for k, v in figures.items()}}) + "\n")
 
     def _state(self) -> dict[str, Any]:
-        epoch, position, frames = self.place
+        """What a checkpoint holds. Where the model is sharded, all processes must ask for it at once."""
+        self.average.collect()
         return {
-            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "model": self.accelerator.get_state_dict(self.model),
             "average": self.average.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": whole(self.optimizer.state_dict()),
             "step": self.step,
-            "epoch": epoch,
-            "position": position,
+            "epoch": self.epoch,
+            "data": self.corpus.keep(self.places),
             "processes": self.accelerator.num_processes,
             "seconds": self.trained_seconds,
-            "frames": frames,
+            "frames": self.frames,
             "recent": list(self.recent),
+            **self._critics_state(),
         }
 
+    def _critics_state(self) -> dict[str, Any]:
+        if self.critics is None:
+            return {}
+        critics = self.accelerator.get_state_dict(self.critics)
+        return {"critics": critics, "critics_optimizer": whole(self.critics_optimizer.state_dict())}
+
     def _save(self) -> None:
+        if self.main or self.sharded:
+            state = self._state()
         if self.main:
-            self.checkpoints.save(self.step, self._state())
+            self.checkpoints.save(self.step, state)
         self.accelerator.wait_for_everyone()
 
     def _progress(self) -> Progress:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         return Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, disable=not self.main)
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the settings in which two recipes of one kind differ."""
-    names = []
-    for name, value in new.items():
-        if isinstance(value, dict):
-            names += _differences(old[name], value, f"{prefix}{name}.")
-        elif old[name] != value:
-            names.append(prefix + name)
-    return names
 
 
 def _picture(mel: np.ndarray) -> Tensor:

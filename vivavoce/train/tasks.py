@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +33,10 @@ from vivavoce.mel_torch import LogMel
 from vivavoce.speaker_torch import SpeakerConfig, SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer
 from vivavoce.train.alignment import align
-from vivavoce.train.data import Features, Utterance
+from vivavoce.train.critics import Critics
+from vivavoce.train.lexicon import Lexicon, PronouncingNanospeech
 from vivavoce.train.losses import LONGEST_WINDOW, SpectralLosses
+from vivavoce.train.shards import Features, Utterance
 from vivavoce.vocoder_torch import Vocoder
 
 Batch = dict[str, Tensor]
@@ -50,11 +53,13 @@ class VocoderRecipe(Config):
     mel_weight: float = 1.0
     stft_weight: float = 0.5
     phase_weight: float = 0.5
+    adversarial_weight: float = 0.0  # of being told from recordings by the critics; 0 for both: no critics
+    matching_weight: float = 0.0  # of the distance between what the critics see in sound made and recorded
 
     def __post_init__(self) -> None:
         least = LONGEST_WINDOW // 2 // self.model.mel.hop + 1
         self.require(self.crop >= least, "crop", f"at least {least}, for the losses' longest window")
-        for name in ("mel_weight", "stft_weight", "phase_weight"):
+        for name in ("mel_weight", "stft_weight", "phase_weight", "adversarial_weight", "matching_weight"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
 
 
@@ -76,15 +81,25 @@ class NanospeechRecipe(Config):
     sampling: SamplingConfig = field(default_factory=SamplingConfig)  # written into the exported model
     characters: str = ""
     drop: float = 0.1  # share of samples without their conditions, for guidance
+    lexicon: str = ""  # file of words and their phones, which the text encoder learns beside the speech
+    lexicon_words: int = 256  # in each batch
+    lexicon_weight: float = 0.1  # of the loss of a phone
+    guidance: float = 0.0  # strength of the guidance that is trained in, so that sampling needs none; 0: none
+    teacher: str = ""  # "bundled", folder or Hugging Face name of the model that is guided; empty: this one itself
 
     def __post_init__(self) -> None:
         self.require(0 <= self.drop < 1, "drop", "from 0 to below 1")
+        self.require(self.lexicon_words > 0, "lexicon_words", "positive")
+        self.require(self.lexicon_weight > 0, "lexicon_weight", "positive")
+        self.require(0 <= self.guidance <= 10, "guidance", "from 0 to 10")
+        self.require(not self.teacher or self.guidance > 0, "teacher", "empty where guidance is 0")
 
 
 class Task:
     """One model's training. Instances are pickled to the worker processes, so helpers that hold weights are lazy."""
 
     name: ClassVar[str]
+    training_only: ClassVar[tuple[str, ...]] = ()  # how names of weights begin that serve training alone
     recipe: Any
     mel: MelConfig
 
@@ -112,9 +127,21 @@ class Task:
         """Features → padded tensors."""
         raise NotImplementedError
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def critics(self) -> nn.Module | None:
+        """What is trained against the model, if anything."""
+        return None
+
+    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
         """Scalar to minimise. Randomness comes from torch's global generator, which the loop seeds for each step."""
         return model(**batch)
+
+    def critics_loss(self, model: nn.Module, batch: Batch, critics: nn.Module) -> Tensor:
+        """Scalar that the critics minimise in their own step, which follows the model's."""
+        raise NotImplementedError
+
+    def weight(self, batch: Batch) -> int:
+        """Over how many things `loss` is a mean: what batches of one step weigh against each other. Here: items."""
+        return len(next(iter(batch.values())))
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """Figures on held-out batches; the first one listed is the loss."""
@@ -170,19 +197,35 @@ class VocoderTask(Task):
             crops.append(crop * min(gain, 1 / crop.abs().max().clamp(min=1e-3)))
         return {"wave": torch.stack(crops)}
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def critics(self) -> Critics | None:
+        wanted = self.recipe.adversarial_weight > 0 or self.recipe.matching_weight > 0
+        return Critics() if wanted else None
+
+    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
         wave = batch["wave"]
-        self.log_mel.to(wave.device), self.losses.to(wave.device)
-        exact = torch.autocast(wave.device.type, enabled=False)  # spectra are compared in float32, and read in it too
-        with exact:
-            mel = self.log_mel(wave)
-        made = model(mel)
-        with exact:
-            return self.losses(made.float(), wave)
+        made = model(self._mel(wave))
+        self.losses.to(wave.device)
+        with torch.autocast(wave.device.type, enabled=False):  # spectra are compared in float32
+            loss = self.losses(made.float(), wave)
+        if isinstance(critics, Critics):
+            found, matching = critics.judge(made, wave[:, : made.shape[1]])
+            loss = loss + self.recipe.adversarial_weight * found + self.recipe.matching_weight * matching
+        return loss
+
+    def critics_loss(self, model: nn.Module, batch: Batch, critics: nn.Module) -> Tensor:
+        wave = batch["wave"]
+        with torch.no_grad():
+            made = model(self._mel(wave))
+        return critics(made, wave[:, : made.shape[1]])
+
+    def _mel(self, wave: Tensor) -> Tensor:
+        self.log_mel.to(wave.device)
+        with torch.autocast(wave.device.type, enabled=False):  # read in float32, too
+            return self.log_mel(wave)
 
     def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
         wave = batch["wave"][:2]
-        made = model(self.log_mel(wave)).float()
+        made = model(self._mel(wave)).float()
         return {
             f"{i}-{n}": w[i].cpu().numpy() for n, w in (("made", made), ("recorded", wave)) for i in range(len(wave))
         }
@@ -283,12 +326,24 @@ class NanospeechTask(TextTask):
     """The flow-matching model."""
 
     name = "nanospeech"
+    training_only = ("pronunciation.",)
 
     def __init__(self, recipe: NanospeechRecipe):
         super().__init__(recipe, recipe.model.speaker_dim)
+        self._teacher: Nanospeech | None = None
+
+    @functools.cached_property
+    def lexicon(self) -> Lexicon | None:
+        return Lexicon.load(Path(self.recipe.lexicon), self.tokenizer) if self.recipe.lexicon else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the processes that read the data need neither
+        return {k: v for k, v in vars(self).items() if k != "lexicon"} | {"_teacher": None}
 
     def build(self) -> Nanospeech:
-        return Nanospeech(self.recipe.model)
+        if self.lexicon is None:
+            return Nanospeech(self.recipe.model)
+        return PronouncingNanospeech(self.recipe.model, len(self.lexicon.inventory), self.recipe.lexicon_weight)
 
     def featurize(self, utterance: Utterance) -> Features:
         ids, spans, frames, vector = self.read(utterance)
@@ -315,19 +370,39 @@ class NanospeechTask(TextTask):
             batch["speaker"] = torch.stack([i["speaker"] for i in items])
         return batch
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return model(**batch, drop=self.recipe.drop)
+    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
+        words: Batch = {}
+        if self.lexicon is not None:
+            device = batch["mel"].device
+            words = {name: value.to(device) for name, value in self.lexicon.batch(self.recipe.lexicon_words).items()}
+        return model(**batch, **words, drop=self.recipe.drop, **self._guidance(batch))
+
+    def _guidance(self, batch: Batch) -> dict[str, Any]:
+        """How much guidance the loss is to teach, and the teacher, if there is one."""
+        if not self.recipe.teacher:
+            return {"guidance": self.recipe.guidance}
+        if self._teacher is None:
+            from vivavoce.train.start import begin  # which reads this module
+
+            teacher = Nanospeech(self.recipe.model)
+            begin(self.recipe.teacher, self, teacher)
+            self._teacher = teacher.to(batch["mel"].device).eval().requires_grad_(False)
+        return {"teacher": self._teacher, "guidance": self.recipe.guidance}
+
+    def weight(self, batch: Batch) -> int:
+        return int(batch["lengths"].sum())  # frames; an audio prompt hides nearly the same share of every batch
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """`text` is the share by which the loss where noise dominates (t < 0.3) rises with somebody else's text:
-        1 % and more, alignment emerges; 5 %, it is there."""
+        1 % and more, alignment emerges; 5 %, it is there. `phones` is the loss on words of the lexicon."""
         losses, right, wrong = [], [], []
         for number, batch in enumerate(batches):
             size = len(batch["text"])
             torch.manual_seed(number)
             noise = torch.randn(batch["mel"].shape).to(batch["mel"].device)
             even = ((torch.arange(size) + 0.5) / size).to(noise.device)
-            losses.append(model(**batch, drop=0.0, time=even, noise=noise).item())
+            guidance = self._guidance(batch)
+            losses.append(model(**batch, drop=0.0, time=even, noise=noise, **guidance).item())
             if size < 2:
                 continue
             others = dict(batch, text=batch["text"].roll(1, 0))
@@ -336,6 +411,11 @@ class NanospeechTask(TextTask):
             right.append(model(**batch, drop=0.0, time=0.3 * even, noise=noise).item())
             wrong.append(model(**others, drop=0.0, time=0.3 * even, noise=noise).item())
         metrics = {"loss": float(np.mean(losses))}
+        if isinstance(model, PronouncingNanospeech):
+            assert self.lexicon is not None
+            torch.manual_seed(0)
+            words = {name: value.to(batches[0]["mel"].device) for name, value in self.lexicon.batch(512).items()}
+            metrics["phones"] = model.pronunciation_loss(**words).item()
         if right:
             metrics["noisy_loss"] = float(np.mean(right))
             metrics["text"] = float(np.mean(wrong) / np.mean(right) - 1)

@@ -1,0 +1,109 @@
+"""The pronouncing dictionary as a second lesson: read right, learnt, and gone from what is exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vivavoce.config import NanospeechConfig
+from vivavoce.text import CharTokenizer
+from vivavoce.train.lexicon import SLOTS, Lexicon, PronouncingNanospeech
+
+torch.set_num_threads(1)
+TOKENIZER = CharTokenizer(" abcdefghijklmnopqrstuvwxyz'")
+TINY = NanospeechConfig(
+    vocab_size=28,
+    dim=32,
+    depth=1,
+    heads=1,
+    head_dim=16,
+    text_dim=32,
+    text_layers=2,
+    text_align="durations",
+    audio_prompt=False,
+    speaker_dim=4,
+)
+CMU = """\
+;;; made up
+cat K AE1 T
+cats K AE1 T S
+the DH AH0
+the(2) DH IY0 # as before a vowel
+box B AA1 K S
+naïve N AY2 IY1 V
+i AY1 AY1
+
+"""
+
+
+@pytest.fixture
+def lexicon(tmp_path: Path) -> Lexicon:
+    path = tmp_path / "words.dict"
+    path.write_text(CMU, encoding="utf-8")
+    return Lexicon.load(path, TOKENIZER)
+
+
+def test_the_dictionary_is_read_as_written(lexicon: Lexicon) -> None:
+    words = ["".join(TOKENIZER.characters[i] for i in word) for word in lexicon.words]
+    spoken = [" ".join(lexicon.inventory[i - 1] for i in phones) for phones in lexicon.phones]
+    # comments, characters that the model lacks, and more phones than the letters have room for are left out
+    assert list(zip(words, spoken, strict=True)) == [
+        ("cat", "K AE1 T"), ("cats", "K AE1 T S"), ("the", "DH AH0"), ("the", "DH IY0"), ("box", "B AA1 K S"),
+    ]  # fmt: skip
+
+
+def test_every_place_of_a_batch_holds_its_words_characters(lexicon: Lexicon) -> None:
+    torch.manual_seed(0)
+    batch = lexicon.batch(40)
+    assert len(batch["places"]) == len(batch["phones"]) == 40
+    known = {(tuple(w), tuple(p)) for w, p in zip(lexicon.words, lexicon.phones, strict=True)}
+    flat = batch["words"].flatten()
+    for places, phones in zip(batch["places"], batch["phones"], strict=True):
+        word = flat[places[places >= 0]]
+        assert (tuple(word.tolist()), tuple(phones[phones > 0].tolist())) in known
+
+
+def test_words_are_learnt_and_the_speech_is_not_forgotten(lexicon: Lexicon) -> None:
+    torch.manual_seed(0)
+    model = PronouncingNanospeech(TINY, len(lexicon.inventory), weight=1.0)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    speech = {
+        "mel": torch.randn(1, 8, 100), "speaker": torch.randn(1, 4),
+        "text": torch.tensor([[1, 2, 3]]), "lengths": torch.tensor([8]),
+        "durations": torch.ones(1, 3), "time": torch.tensor([0.5]), "noise": torch.randn(1, 8, 100), "drop": 0.0,
+    }  # fmt: skip
+    losses = []
+    for _ in range(60):
+        loss = model(**speech, **lexicon.batch(16))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    fixed = lexicon.batch(16)
+    with torch.no_grad():
+        phones = model.pronunciation_loss(**fixed).item()
+        alone = model(**speech).item()
+        assert model(**speech, **fixed).item() == pytest.approx(alone + phones, rel=1e-5)
+    assert phones < 0.3 and losses[-1] < 0.5 * losses[0]
+    # what was learnt is the spelling: other letters no longer fit the phones
+    wrong = dict(fixed, words=torch.where(fixed["words"] > 0, (fixed["words"] + 7) % 26 + 1, fixed["words"]))
+    assert model.pronunciation_loss(**wrong).item() > 3 * phones
+
+
+def test_each_character_has_its_slots(lexicon: Lexicon) -> None:
+    model = PronouncingNanospeech(TINY, len(lexicon.inventory), weight=1.0)
+    assert model.pronunciation.out_features == SLOTS * (len(lexicon.inventory) + 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(None, "not a readable text file"), (b"\xff\xfe", "not a readable text file"), (b"1 2\n", "no line with a word")],
+)
+def test_what_is_no_dictionary_is_named(tmp_path: Path, text: bytes | None, told: str) -> None:
+    path = tmp_path / "words.dict"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(ValueError, match=f"words.dict: {told}"):
+        Lexicon.load(path, TOKENIZER)

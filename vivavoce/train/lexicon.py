@@ -1,0 +1,125 @@
+"""Pronunciation as a second lesson: the text encoder also learns to spell out a dictionary's phones.
+
+Few hours of speech hold a few thousand words, and English spelling does not tell how the others sound. A pronouncing
+dictionary does: its words, strung together as if they were text, go through the text encoder, and a linear layer on top
+of it is trained to give each word's phones (CTC; Graves et al. 2006). The layer is thrown away after training: what
+speaks needs neither dictionary nor phones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from vivavoce.config import NanospeechConfig
+from vivavoce.engines.nanospeech_torch import FILLER, Nanospeech
+from vivavoce.text import CharTokenizer
+
+WORDS = 8  # dictionary words in one made-up line
+SLOTS = 2  # phones that one character may stand for, as in "x"; CTC also needs room between two equal ones
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A pronouncing dictionary: ids of each word's characters, and of its phones (from 1 on: 0 is CTC's blank)."""
+
+    words: list[list[int]]
+    phones: list[list[int]]
+    inventory: tuple[str, ...]
+    space: int  # id of the character between words
+
+    @classmethod
+    def load(cls, path: Path, tokenizer: CharTokenizer) -> Lexicon:
+        """Read lines of a word and its phones, apart by white space, as in CMUdict; "word(2)" is another reading.
+
+        Words with characters that the tokenizer lacks, and what follows "#", are left out. Raises ValueError for a file
+        that is missing, is not text, or has no usable word.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"lexicon {path}: not a readable text file ({error})") from None
+        known = set(tokenizer.characters)
+        entries = []
+        for line in lines:
+            word, *phones = line.split("#")[0].split() or [""]
+            word = re.sub(r"\(\d+\)$", "", word).lower()
+            # CTC needs a slot for each phone and one more between two equal ones
+            repeats = sum(a == b for a, b in pairwise(phones))
+            if word and phones and set(word) <= known and len(phones) + repeats <= SLOTS * len(word):
+                entries.append((word, phones))
+        if not entries or " " not in known:
+            raise ValueError(f"lexicon {path}: no line with a word of the model's characters and its phones")
+        inventory = tuple(sorted({phone for _, phones in entries for phone in phones}))
+        number = {phone: i + 1 for i, phone in enumerate(inventory)}
+        return cls(
+            [tokenizer.encode(word) for word, _ in entries],
+            [[number[phone] for phone in phones] for _, phones in entries],
+            inventory,
+            tokenizer.encode(" ")[0],
+        )
+
+    def batch(self, count: int) -> dict[str, Tensor]:
+        """About `count` words drawn with torch's global generator, `WORDS` to a line.
+
+        `words` ids [L, T] padded with -1; `places` [W, C] where in the flattened lines each word's characters are, -1
+        where it has no more; `phones` [W, P] padded with 0.
+        """
+        chosen = torch.randint(len(self.words), (max(1, count // WORDS), WORDS)).tolist()
+        lines, spans = [], []
+        for row in chosen:
+            line, span = [self.space], []
+            for index in row:
+                span.append((len(line), len(self.words[index])))
+                line += [*self.words[index], self.space]
+            lines.append(torch.tensor(line))
+            spans.append(span)
+        text = pad_sequence(lines, True, FILLER)
+        places = [
+            torch.arange(start, start + size) + number * text.shape[1]
+            for number, span in enumerate(spans)
+            for start, size in span
+        ]
+        phones = [torch.tensor(self.phones[index]) for row in chosen for index in row]
+        return {"words": text, "places": pad_sequence(places, True, -1), "phones": pad_sequence(phones, True, 0)}
+
+
+class PronouncingNanospeech(Nanospeech):
+    """The model with its second lesson. Its `forward` takes a batch of the lexicon beside the speech."""
+
+    def __init__(self, config: NanospeechConfig, phones: int, weight: float):
+        super().__init__(config)
+        self.weight = weight
+        self.pronunciation = nn.Linear(config.text_dim, SLOTS * (phones + 1))
+
+    def forward(
+        self,
+        *args: Tensor,
+        words: Tensor | None = None,
+        places: Tensor | None = None,
+        phones: Tensor | None = None,
+        **kwargs: Tensor,
+    ) -> Tensor:
+        loss = self.loss(*args, **kwargs)  # type: ignore[arg-type]
+        if words is not None and places is not None and phones is not None:
+            loss = loss + self.weight * self.pronunciation_loss(words, places, phones)
+        return loss
+
+    def pronunciation_loss(self, words: Tensor, places: Tensor, phones: Tensor) -> Tensor:
+        """Mean CTC loss of a phone, for a batch as `Lexicon.batch` makes it."""
+        encoded = self.transformer.text_encoder.characters(words)  # [L, T, text_dim]
+        present = places >= 0
+        x = encoded.flatten(0, 1)[places.clamp(min=0)]  # [W, C, text_dim]
+        logits = self.pronunciation(x).float().unflatten(-1, (SLOTS, -1)).flatten(1, 2)  # [W, C * SLOTS, phones + 1]
+        sizes = (phones > 0).sum(1)
+        losses = F.ctc_loss(
+            logits.log_softmax(-1).transpose(0, 1), phones, SLOTS * present.sum(1), sizes, reduction="none"
+        )
+        return losses.sum() / sizes.sum()
