@@ -1,4 +1,4 @@
-"""How fast does the model speak? On the CPU, by number of passes of the network.
+"""How fast does the model speak? By number of passes of the network, on the CPU unless told otherwise.
 
     python benchmarks/speed.py
 
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -76,21 +77,26 @@ class Timing:
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time speech on the CPU, by number of passes of the network.")
+    parser = argparse.ArgumentParser(description="Time speech, by number of passes of the network.")
     add = parser.add_argument
     add("--model", default="bundled", help="bundled, a folder or a hub name (default bundled)")
+    add("--backend", default="torch", choices=("torch", "mlx"), help="default torch")
+    add("--device", default="cpu", help="cpu, cuda or mps (default cpu)")
+    add("--bits", type=int, help="4 or 8: quantised weights, with --backend mlx")
     add("--voice", default=None, help="default: the default voice")
-    add("--threads", type=int, help="CPU threads (default: torch's choice, the number of cores)")
+    add("--threads", type=int, help="CPU threads of torch (default: its choice, the number of cores)")
     add("--runs", type=int, default=3, help="runs after one warm-up, of which the median counts (default 3)")
     add("--texts", default=",".join(TEXTS), help=f"which of {','.join(TEXTS)} (default all)")
     add("--default-only", action="store_true", help="only the model's default settings")
-    add("--compile", action="store_true", help="with torch.compile")
+    add("--compile", action="store_true", help="with torch.compile or mx.compile")
     add("--json", type=Path, metavar="FILE", help="write every figure")
     args = parser.parse_args(argv)
     for name in ("runs", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name} is {value}; it must be at least 1")
+    if args.threads is not None and args.backend != "torch":
+        parser.error(f"--threads is for torch; {args.backend} chooses by itself")
     args.texts = args.texts.split(",")
     if unknown := [name for name in args.texts if name not in TEXTS]:
         parser.error(f"--texts: {unknown[0]!r} is none of {', '.join(TEXTS)}")
@@ -207,13 +213,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         begin = time.perf_counter()
-        tts = vivavoce.load(args.model, backend="torch", device="cpu", compile=args.compile)
+        tts = vivavoce.load(args.model, args.backend, args.device, compile=args.compile, bits=args.bits)
         loading = time.perf_counter() - begin
         machine = {
             "cpu": cpu_model(),
             "cores": usable_cores(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
+            "threads": torch.get_num_threads() if args.backend == "torch" else None,
+            "backend": args.backend,
+            "version": metadata.version(args.backend),
+            "device": args.device,
+            "bits": args.bits,
             "python": platform.python_version(),
             "system": platform.system(),
             "model": args.model,
@@ -224,8 +233,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = timings(tts, args)
         out = Console(highlight=False, soft_wrap=True)
         out.print(
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
-            f"float32{', compiled' if args.compile else ''}; model {args.model}, loaded in {loading:.1f} s.\n"
+            f"{machine['cpu']}, {machine['cores']} cores, "
+            + (f"{machine['threads']} threads, " if machine["threads"] else "")
+            + f"{args.backend} {machine['version']}, {args.device}, {args.bits or 32} bits"
+            f"{', compiled' if args.compile else ''}; model {args.model}, loaded in {loading:.1f} s.\n"
             f"Median of {args.runs} runs after a warm-up. x real time: seconds of speech per second of computing, "
             "above 1 is faster than real time."
         )

@@ -1,4 +1,4 @@
-"""evaluation.py and the two benchmarks: what is counted, how it is averaged, what the user is told."""
+"""evaluation.py and benchmarks/speed.py: what is counted, how it is averaged, what the user is told."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from vivavoce import audio, evaluation
-from vivavoce.evaluation import OTHERS, Clip, Judge, Opinion, Score, evaluate, summarise, word_errors
+from vivavoce import evaluation
+from vivavoce.evaluation import OTHERS, Clip, Judge, Opinion, Score, pace, spoken_letters, summarise, word_errors
 
 ROOT = Path(__file__).parent.parent
 RATE = 24_000
@@ -71,6 +71,52 @@ def test_character_error_rate_counts_letters_and_is_capped() -> None:
     assert word_errors("no", "a very long story about nothing").cer == 1
 
 
+@words
+@pytest.mark.parametrize(
+    ("said", "heard", "skipped", "repeated"),
+    [
+        ("the cat sat on the mat", "the cat sat on the mat", 0, 0),
+        ("the cat sat on the mat", "the cat on the mat", 1, 0),
+        ("the cat sat on the mat", "the cat sat", 3, 0),  # a phrase is missing
+        ("the cat sat on the mat", "", 6, 0),
+        ("the cat sat on the mat", "the the cat sat on the mat", 0, 1),
+        ("the cat sat on the mat", "the the the cat sat on the mat", 0, 2),
+        ("the cat sat on the mat", "the cat sat on the mat on the mat", 0, 3),
+        ("the cat sat on the mat", "the cat sat the cat sat on the mat", 0, 3),
+        ("the cat sat on the mat", "the cat the cat the cat sat on the mat", 0, 4),
+        ("the cat sat on the mat", "the cat sat on the big mat", 0, 0),  # another word is no repetition
+        ("the cat sat on the mat", "the cat sat on the mat sat", 0, 0),  # nor is one that was said before, elsewhere
+        ("the cat sat on the mat", "the hat sat on the mat", 0, 0),  # a substitution is neither
+        ("they see the sea", "they sea the see", 0, 0),
+        ("the cat sat on the mat", "the the sat on the mat", 0, 0),  # heard in the place of "cat"
+        ("no no my dear", "no no my dear", 0, 0),
+        ("no no my dear", "no my dear", 1, 0),
+        ("no no my dear", "no no no my dear", 0, 1),
+        ("we go every day", "we go everyday", 0, 0),  # the same letters
+        ("we go everyday", "we go every day", 0, 0),
+        ("a b c d", "a a c d", 0, 0),
+        ("the cat sat on the mat", "the the cat on the mat", 1, 1),
+        ("red green blue", "red green blue " * 9, 0, 3),  # 24 too many for 3: capped
+        ("Hmm.", "nonsense nonsense", 0, 0),
+    ],
+)
+def test_skipped_and_repeated_words(said: str, heard: str, skipped: int, repeated: int) -> None:
+    found = word_errors(said, heard)
+    count = max(1, len(said.split()))
+    assert found.skipped * count == pytest.approx(skipped)
+    assert found.repeated * count == pytest.approx(repeated)
+
+
+# --- pace ------------------------------------------------------------------------------------------------------------
+
+
+def test_pace_counts_what_is_said_from_the_first_sound_to_the_last() -> None:
+    assert spoken_letters("I paid $3.") == len("Ipaidthreedollars")
+    quiet, sound = np.zeros(RATE, np.float32), np.full(RATE, 0.3, np.float32)
+    assert pace(10, np.concatenate([quiet, sound, quiet, sound, quiet]), RATE) == pytest.approx(10 / 3)
+    assert pace(10, quiet, RATE) is None and pace(0, sound, RATE) is None
+
+
 # --- judging and averaging -------------------------------------------------------------------------------------------
 
 
@@ -110,7 +156,7 @@ def judge(*answers: str) -> Judge:
 
 
 def score(voice: str, wer: float, **rest: Any) -> Score:
-    return Score("k", voice, "t", "h", 1.0, wer, wer / 2, **rest)
+    return Score("k", voice, "t", "h", 1.0, wer, wer / 2, wer / 4, wer / 8, **rest)
 
 
 def test_every_voice_counts_alike_in_the_mean() -> None:
@@ -119,6 +165,7 @@ def test_every_voice_counts_alike_in_the_mean() -> None:
     assert table.rows[0].wer == pytest.approx(0.2)
     assert table.mean is not None and table.mean.wer == pytest.approx(0.6) and table.mean.clips == 4
     assert table.mean.cer == pytest.approx(0.3)
+    assert table.mean.skipped == pytest.approx(0.15) and table.mean.repeated == pytest.approx(0.075)
     assert table.all_clips is not None and table.all_clips.wer == pytest.approx(0.4)
 
 
@@ -141,11 +188,23 @@ def test_no_clips_make_an_empty_table() -> None:
     table = summarise([])
     assert table.rows == () and table.mean is None
     assert table.rich().row_count == 0
+    assert table.plain().splitlines()[1:] == ["  ".join(evaluation.HEAD)]
+
+
+def test_tables_show_every_digit_at_80_columns_and_plain() -> None:
+    table = summarise([score("[luna]", 1.0, similarity=0.875, rate=1.25), score("somebody with a long name", 0.5)], "T")
+    out = io.StringIO()
+    Console(file=out, width=80).print(table.rich())
+    for text in (out.getvalue(), table.plain()):
+        lines = [line.split() for line in text.splitlines()]
+        assert ["[luna]", "1", "100.0", "50.0", "25.0", "12.5", "0.875", "–", "–", "1.25"] in lines
+        assert any(line[-9:] == ["2", "75.0", "37.5", "18.8", "9.4", "0.875", "–", "–", "1.25"] for line in lines)
 
 
 @words
 def test_likeness_names_the_nearest_reference() -> None:
-    found = evaluate([clip("luna", first=0.1), clip("nash", first=0.1), clip("guest", first=0.1)], judge("the cat sat"))
+    clips = [clip("luna", first=0.1), clip("nash", first=0.1), clip("guest", first=0.1)]
+    found = summarise(map(judge("the cat sat").score, clips))
     luna, nash, guest = found.scores
     assert (luna.nearest, luna.similarity, luna.right_voice) == ("luna", 1.0, 1.0)
     assert (nash.nearest, nash.similarity, nash.right_voice) == ("luna", 0.0, 0.0)
@@ -157,6 +216,16 @@ def test_likeness_names_the_nearest_reference() -> None:
 def test_a_silent_clip_is_like_nobody() -> None:
     found = judge("").score(clip("luna", first=0.0))
     assert found.similarity == 0.0 and found.right_voice == 0.0 and found.wer == 1.0
+
+
+@words
+def test_the_rate_is_that_of_the_reference_s_own_words() -> None:
+    made = Judge(Hears("the cat sat"), Embeds())
+    made.add_reference("luna", np.full(2 * RATE, 0.1), RATE, "The cat sat on a mat.")  # 15 letters in 2 s
+    made.add_reference("nash", np.full(RATE, 0.2), RATE)
+    assert made.score(clip("luna")).rate == pytest.approx(9 / 7.5)
+    assert made.score(clip("nash")).rate is None  # nobody knows what the reference says
+    assert made.score(clip("guest")).rate is None
 
 
 @pytest.mark.parametrize(("samples", "what"), [([], "missing"), ([0.1, float("nan")], "not all finite")])
@@ -182,154 +251,6 @@ def test_an_unknown_recogniser_is_told_with_the_known_ones(tmp_path: Path) -> No
         evaluation.Recogniser("bass")
     with pytest.raises(ValueError, match=f"{tmp_path.name}: Whisper cannot be loaded"):
         evaluation.Recogniser(tmp_path)
-
-
-# --- benchmarks/quality.py -------------------------------------------------------------------------------------------
-
-
-class FakeTTS:
-    """Speaks two seconds of a constant, and keeps what it was asked for."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, dict[str, Any]]] = []
-        self.fails_at: dict[int, BaseException] = {}
-
-    def speak(self, text: str, voice: str, **options: Any) -> SimpleNamespace:
-        self.calls.append((text, voice, options))
-        if error := self.fails_at.get(len(self.calls)):
-            raise error
-        return SimpleNamespace(samples=np.full(2 * RATE, 0.1, dtype=np.float32), sample_rate=RATE)
-
-
-@pytest.fixture
-def quality(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    """The benchmark with a fake model, a fake recogniser and two voices."""
-    module = script("quality")
-    monkeypatch.setattr(module, "tts", FakeTTS(), raising=False)
-    voices = [SimpleNamespace(name="luna"), SimpleNamespace(name="nash")]
-    monkeypatch.setattr(module, "RECORDINGS", tmp_path / "none")
-    monkeypatch.setattr(module, "load_tts", lambda args: module.tts)
-    monkeypatch.setattr(module, "load_copy_synthesis", lambda args: lambda samples: samples * 0.5)
-    monkeypatch.setattr(module, "load_judge", lambda args: judge("one cat"))
-    monkeypatch.setattr(module, "builtin_voices", lambda: voices)
-    return module
-
-
-@pytest.fixture
-def sentences(tmp_path: Path) -> Path:
-    path = tmp_path / "list.txt"
-    path.write_text("one cat\n\none dog\n", encoding="utf-8")
-    return path
-
-
-def shard(path: Path, items: dict[str, dict[str, Any]]) -> Path:
-    """A WebDataset shard: KEY.ogg and KEY.json for each item."""
-    sound = audio.encode(np.full(RATE, 0.1, dtype=np.float32), RATE, "ogg")
-    with tarfile.open(path, "w") as tar:
-        for key, about in items.items():
-            for extension, data in (("ogg", sound), ("json", json.dumps(about).encode())):
-                info = tarfile.TarInfo(f"{key}.{extension}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-@words
-def test_every_sentence_in_every_voice(quality: ModuleType, sentences: Path, tmp_path: Path, capsys: Any) -> None:
-    out = tmp_path / "out.json"
-    status = quality.main(["--sentences", str(sentences), "--steps", "4", "--seed", "10", "--json", str(out)])
-    assert status == 0
-    assert [(text, voice, options["seed"]) for text, voice, options in quality.tts.calls] == [
-        ("one cat", "luna", 10),
-        ("one cat", "nash", 10),
-        ("one dog", "luna", 11),
-        ("one dog", "nash", 11),
-    ]
-    assert all(options["steps"] == 4 and "cfg" not in options for _, _, options in quality.tts.calls)
-    told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["complete"] is True
-    (table,) = told["tables"]
-    assert [(row["voice"], row["wer"]) for row in table["rows"]] == [("luna", 0.25), ("nash", 0.25)]
-    assert table["mean"]["right_voice"] == 0.5  # everything sounds like luna
-    assert table["scores"][2]["text"] == "one dog" and table["scores"][2]["heard"] == "one cat"
-    printed = capsys.readouterr().out
-    assert "luna" in printed and "25.0" in printed and "3.00" in printed
-
-
-@words
-def test_an_interrupted_run_keeps_what_was_scored(quality: ModuleType, sentences: Path, tmp_path: Path) -> None:
-    quality.tts.fails_at = {4: KeyboardInterrupt()}
-    out = tmp_path / "out.json"
-    assert quality.main(["--sentences", str(sentences), "--json", str(out)]) == 130
-    told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["complete"] is False
-    assert len(told["tables"][0]["scores"]) == 3
-    assert "after 3 of 4" in told["tables"][0]["title"]
-
-
-@words
-def test_a_sentence_without_speech_counts_as_all_wrong(quality: ModuleType, sentences: Path, capsys: Any) -> None:
-    quality.tts.fails_at = {1: quality.SynthesisError("the model made silence")}
-    assert quality.main(["--sentences", str(sentences), "--voices", "luna"]) == 0
-    printed = capsys.readouterr().out
-    assert "75.0" in printed  # 1 and 0.5
-    assert "the model made silence" in printed
-
-
-@words
-def test_kept_speech_is_scored_alike_when_read_again(
-    quality: ModuleType, sentences: Path, tmp_path: Path, capsys: Any
-) -> None:
-    kept = tmp_path / "kept"
-    assert quality.main(["--sentences", str(sentences), "--keep", str(kept)]) == 0
-    assert (kept / "spoken" / "nash" / "0002.txt").read_text(encoding="utf-8") == "one dog\n"
-    again = tmp_path / "again.json"
-    assert quality.main(["--wavs", str(kept / "spoken"), "--json", str(again)]) == 0
-    (table,) = json.loads(again.read_text(encoding="utf-8"))["tables"]
-    assert [(row["voice"], row["clips"], row["wer"]) for row in table["rows"]] == [("luna", 2, 0.25), ("nash", 2, 0.25)]
-
-
-@words
-def test_recordings_beside_the_vocoder_alone(quality: ModuleType, tmp_path: Path, capsys: Any) -> None:
-    path = shard(
-        tmp_path / "valid.tar",
-        {"x/1.5": {"text": "one cat", "speaker": "luna"}, "x/2": {"text": "one dog", "speaker": "blend-7"}},
-    )
-    out = tmp_path / "out.json"
-    assert quality.main(["--recordings", str(path), "--copy-synthesis", "--json", str(out)]) == 0
-    recorded, copied = json.loads(out.read_text(encoding="utf-8"))["tables"]
-    for table in (recorded, copied):
-        assert [(row["voice"], row["wer"]) for row in table["rows"]] == [("luna", 0.0), (OTHERS, 0.5)]
-        assert table["mean"]["wer"] == 0.0 and table["all_clips"]["wer"] == 0.25
-    assert "WER +0.00 points" in capsys.readouterr().out
-
-
-@words
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--sentences", "{tmp}/absent.txt"], "absent.txt: cannot be read"),
-        (["--sentences", "{tmp}/list.txt", "--voices", "lune"], "'lune' is no voice; there are luna, nash"),
-        (["--recordings", "{tmp}/list.txt"], "list.txt: cannot be read as a tar file"),
-        (["--recordings", "{tmp}/mute.tar"], "mute.tar: 1 has no 1.json with `text`"),
-        (["--wavs", "{tmp}/absent"], "absent: no such folder"),
-        (["--wavs", "{tmp}"], "no sounds in it"),
-        (["--sentences", "{tmp}/list.txt", "--json", "{tmp}/absent/out.json"], "out.json: cannot be written"),
-    ],
-)
-def test_bad_input_gets_one_line(
-    quality: ModuleType, sentences: Path, tmp_path: Path, capsys: Any, arguments: list[str], message: str
-) -> None:
-    shard(tmp_path / "mute.tar", {"1": {"speaker": "luna"}})
-    assert quality.main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments]) == 1
-    errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert len(errors) == 1 and message in errors[0]
-
-
-def test_nothing_to_score_is_a_usage_error(quality: ModuleType, capsys: Any) -> None:
-    with pytest.raises(SystemExit):
-        quality.main([])
-    assert "--sentences" in capsys.readouterr().err
 
 
 # --- benchmarks/speed.py ---------------------------------------------------------------------------------------------
@@ -366,7 +287,7 @@ def test_speed_prints_each_schedule_and_marks_the_default(
     out = tmp_path / "speed.json"
     assert speed.main(["--texts", "short", "--runs", "1", "--json", str(out)]) == 0
     told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["machine"]["threads"] >= 1 and told["machine"]["torch"]
+    assert told["machine"]["threads"] >= 1 and told["machine"]["version"]
     assert [row["passes"] for row in told["timings"] if row["default"]] == [24]
     assert [row["passes"] for row in told["timings"]] == sorted(row["passes"] for row in told["timings"])
     assert {(o["method"], o["steps"], o["cfg"]) for o in asked} >= {("euler", 12, 1.5), ("rk4", 7, 0.0)}
@@ -403,13 +324,12 @@ def test_whisper_understands_the_voices() -> None:
 
 
 @pytest.mark.slow
-def test_scripts_start_without_the_extra() -> None:
-    for name in ("quality", "speed"):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--help"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0 and "--json" in done.stdout, done.stderr
+def test_the_speed_benchmark_starts_as_a_script() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "--json" in done.stdout, done.stderr

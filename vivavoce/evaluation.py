@@ -1,9 +1,10 @@
-"""How good is the speech? Word errors by a recogniser, likeness to the voice, and predicted opinion scores.
+"""How good is the speech? Word errors by a recogniser, words skipped and repeated, likeness to the voice, predicted
+opinion scores, and how fast it is beside its reference.
 
 A `Judge` turns a `Clip` (sound, what it should say, whose voice it should be) into a `Score`; `summarise` turns scores
 into a `Table`: the mean over the clips of each voice, then the mean over the voices, so that every voice counts alike.
 The packages behind it come with the extra `eval` and are imported when a judge is built, not before.
-Knows nothing about models or how clips come about: recordings are scored as generated speech is.
+Knows nothing about models or how clips come about: recordings are scored as generated speech is. `evaluate.py` does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vivavoce import audio
+from vivavoce.text import normalise
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -32,7 +34,16 @@ Vector = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16_000  # Hz, what the recogniser and DNSMOS take
 OTHERS = "others"  # the row of speakers that are not compared one by one; it is left out of the mean over voices
-PACKAGES = ("faster-whisper", "ctranslate2", "jiwer", "whisper-normalizer", "speechmos", "onnxruntime")
+PACKAGES = (
+    "vivavoce",
+    "torch",
+    "faster-whisper",
+    "ctranslate2",
+    "jiwer",
+    "whisper-normalizer",
+    "speechmos",
+    "onnxruntime",
+)
 
 
 def _need(module: str) -> ModuleType:
@@ -58,10 +69,12 @@ def versions() -> dict[str, str]:
 
 
 class WordErrors(NamedTuple):
-    """Share of words and of characters that are wrong, both from 0 to 1."""
+    """What is wrong with the words, all from 0 to 1: shares of words and of characters, as `word_errors` counts."""
 
     wer: float
     cer: float
+    skipped: float
+    repeated: float
 
 
 @functools.cache
@@ -71,28 +84,80 @@ def _english() -> Callable[[str], str]:
 
 
 def word_errors(reference: str, hypothesis: str) -> WordErrors:
-    """Word and character error rate after Whisper's English normaliser (case, punctuation, numbers, spelling).
+    """Word and character error rate, and the rates of skipped and repeated words, of what was heard.
 
-    Both are capped at 1: a recogniser that loops over babble writes many more words than were said, and one such clip
-    must not outweigh many good ones. Where nothing of the reference is left after normalising, the rates are 0 if
-    nothing was heard either, else 1.
+    Both texts go through Whisper's English normaliser (case, punctuation, numbers, spelling) and are aligned with the
+    fewest substitutions, deletions and insertions of words. `skipped` and `repeated` count, for each word of the text:
+
+    - skipped: the words of the text that are deletions in the alignment.
+    - repeated: the words heard that are insertions and say once more what stands beside them. That is: heard is a
+      stretch of words twice in a row, and at least as many words of the two as the stretch is long were inserted. So
+      "the the cat" for "the cat" has one, "on the mat on the mat" for "on the mat" three, "no no" for "no no" none.
+
+    A word heard as another is neither. Nor is a place where both sides differ only in the spaces ("every day" and
+    "everyday"), though it is a deletion and a substitution, and counts as such for the word error rate.
+    All are capped at 1: a recogniser that loops over babble writes many more words than were said, and one such clip
+    must not outweigh many good ones. Where nothing of the reference is left after normalising, the error rates are 0
+    if nothing was heard either, else 1, and nothing was skipped or repeated.
     """
     jiwer = _need("jiwer")
     said, heard = _english()(reference), _english()(hypothesis)
     if not said.strip():
         rate = 1.0 if heard.strip() else 0.0
-        return WordErrors(rate, rate)
-    return WordErrors(min(1.0, float(jiwer.wer(said, heard))), min(1.0, float(jiwer.cer(said, heard))))
+        return WordErrors(rate, rate, 0.0, 0.0)
+    aligned = jiwer.process_words(said, heard)
+    text, words = aligned.references[0], aligned.hypotheses[0]
+    skipped, inserted = 0, set[int]()
+    for chunks in _differences(aligned.alignments[0]):
+        first, last = chunks[0], chunks[-1]
+        ours = "".join(text[first.ref_start_idx : last.ref_end_idx])
+        if ours == "".join(words[first.hyp_start_idx : last.hyp_end_idx]):
+            continue  # "every day" and "everyday"
+        skipped += sum(c.ref_end_idx - c.ref_start_idx for c in chunks if c.type == "delete")
+        inserted.update(i for c in chunks if c.type == "insert" for i in range(c.hyp_start_idx, c.hyp_end_idx))
+    rates = (aligned.wer, jiwer.cer(said, heard), skipped / len(text), _said_again(words, inserted) / len(text))
+    return WordErrors(*(min(1.0, float(rate)) for rate in rates))
+
+
+def _differences(chunks: Sequence[Any]) -> list[list[Any]]:
+    """The stretches of an alignment between words that are equal on both sides."""
+    runs: list[list[Any]] = [[]]
+    for chunk in chunks:
+        if chunk.type == "equal":
+            runs.append([])
+        else:
+            runs[-1].append(chunk)
+    return [run for run in runs if run]
+
+
+def _said_again(words: Sequence[str], inserted: set[int]) -> int:
+    """How many of the `inserted` positions in `words` lie in a stretch said twice in a row, as `word_errors` tells."""
+    again: set[int] = set()
+    for length in range(1, len(words) // 2 + 1) if inserted else ():
+        for i in range(len(words) - 2 * length + 1):
+            if words[i : i + length] == words[i + length : i + 2 * length]:
+                # Either of the two may be what the alignment calls inserted, or the end of one and the start of the
+                # other: "a b a b" for "a b" can have its first, middle or last two inserted.
+                found = inserted.intersection(range(i, i + 2 * length))
+                again |= found if len(found) >= length else set()
+    return len(again)
 
 
 class Recogniser:
     """Whisper on faster-whisper, decoding greedily: the same sound gives the same words."""
 
-    def __init__(self, path_or_size: str | os.PathLike[str] = "base", language: str = "en", threads: int = 0) -> None:
+    def __init__(
+        self,
+        path_or_size: str | os.PathLike[str] = "base",
+        language: str = "en",
+        threads: int = 0,
+        workers: int = 1,
+    ) -> None:
         """path_or_size: folder with a CTranslate2 Whisper model, or a size that faster-whisper downloads.
 
-        threads: CPU threads; 0: CTranslate2's choice, which heeds OMP_NUM_THREADS. Computes in float32 on the CPU:
-        8-bit weights take two thirds of the time but mishear more (100 recordings: 4.1 % of words instead of 3.0 %).
+        threads: CPU threads for one clip; 0: CTranslate2's choice, which heeds OMP_NUM_THREADS. workers: how many
+        clips may be transcribed at once, by calls from as many threads. Computes in float32 on the CPU: 8-bit weights
+        take two thirds of the time but mishear more (100 recordings: 4.1 % of words instead of 3.0 %).
         Raises ValueError where the extra `eval` is missing, the name is neither, or the model cannot be read.
         """
         faster_whisper = _need("faster_whisper")
@@ -101,7 +166,9 @@ class Recogniser:
         if not Path(name).is_dir() and name not in sizes:
             raise ValueError(f"{name}: neither a folder with a CTranslate2 Whisper model nor one of {', '.join(sizes)}")
         try:
-            self.model = faster_whisper.WhisperModel(name, device="cpu", compute_type="float32", cpu_threads=threads)
+            self.model = faster_whisper.WhisperModel(
+                name, device="cpu", compute_type="float32", cpu_threads=threads, num_workers=workers
+            )
         except Exception as error:  # CTranslate2, the hub client and the tokenizer each raise types of their own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{name}: Whisper cannot be loaded ({reason})") from None
@@ -204,6 +271,23 @@ class Dnsmos:
         return Opinion(*map(float, means))
 
 
+# --- pace ------------------------------------------------------------------------------------------------------------
+
+
+def spoken_letters(text: str) -> int:
+    """Letters and digits of a text with its numbers, dates and symbols written out as they are said."""
+    return sum(map(str.isalnum, normalise(text)[0]))
+
+
+def pace(letters: int, samples: npt.ArrayLike, sample_rate: int) -> float | None:
+    """Letters a second, from the first sound to the last (pauses between words count). None where either is missing.
+
+    samples: [S], -1 to 1; sample_rate: Hz.
+    """
+    sound = len(audio.trim_silence(samples, sample_rate, margin=0.0))
+    return letters * sample_rate / sound if letters and sound else None
+
+
 # --- clips to table --------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +300,11 @@ class Clip:
     text: str  # what it should say
     samples: Samples  # [S], -1 to 1
     sample_rate: int  # Hz
+    letters: int = field(init=False)  # `spoken_letters` of the text
+
+    def __post_init__(self) -> None:
+        # Here, not where the clip is judged: clips are judged in several threads, and writing numbers out is for one.
+        object.__setattr__(self, "letters", spoken_letters(self.text))
 
 
 @dataclass(frozen=True)
@@ -227,19 +316,34 @@ class Score:
     text: str
     heard: str
     seconds: float
-    wer: float  # 0 to 1
-    cer: float  # 0 to 1
+    wer: float  # 0 to 1, as the next three: see `word_errors`
+    cer: float
+    skipped: float
+    repeated: float
     similarity: float | None = None  # to the voice's reference, -1 to 1
     nearest: str | None = None  # the reference that the clip is most like
     ovrl: float | None = None
     sig: float | None = None
     bak: float | None = None
-    failure: str | None = None  # why there was no speech to judge; all its words count as wrong
+    rate: float | None = None  # `pace` of the clip over that of the voice's reference; 1: as fast
+    failure: str | None = None  # why there was no speech to judge; all its words count as wrong and as skipped
 
     @property
     def right_voice(self) -> float | None:
         """1.0 where the nearest reference is the voice's own, else 0.0."""
         return None if self.nearest is None else float(self.nearest == self.voice)
+
+    @classmethod
+    def silent(cls, key: str, voice: str, text: str, failure: str) -> Score:
+        """Of a clip that could not be made: all words wrong and skipped, nothing else judged."""
+        return cls(key, voice, text, "", 0.0, wer=1.0, cer=1.0, skipped=1.0, repeated=0.0, failure=failure)
+
+
+class Reference(NamedTuple):
+    """What a voice should be like."""
+
+    vector: Vector  # of length 1, [V]
+    pace: float | None  # letters a second; None where it is not known what is said
 
 
 class Hears(Protocol):
@@ -261,13 +365,17 @@ class Judge:
     recogniser: Hears
     similarity: Embeds | None = None
     dnsmos: Rates | None = None
-    references: dict[str, Vector] = field(default_factory=dict)  # voice -> unit vector [V]
+    references: dict[str, Reference] = field(default_factory=dict)
 
-    def add_reference(self, voice: str, samples: npt.ArrayLike, sample_rate: int) -> None:
-        """Make `voice` known by a recording [S]. Raises ValueError where there is no similarity judge."""
+    def add_reference(self, voice: str, samples: npt.ArrayLike, sample_rate: int, text: str | None = None) -> None:
+        """Make `voice` known by a recording [S]; text: what is said in it, where that is known.
+
+        Raises ValueError where there is no similarity judge.
+        """
         if self.similarity is None:
             raise ValueError(f"a reference for {voice} needs a similarity judge")
-        self.references[voice] = self.similarity.embed(samples, sample_rate)
+        vector = self.similarity.embed(samples, sample_rate)
+        self.references[voice] = Reference(vector, pace(spoken_letters(text or ""), samples, sample_rate))
 
     def score(self, clip: Clip) -> Score:
         """Judge one clip. Raises ValueError, naming the clip, where its samples are missing or not finite."""
@@ -284,23 +392,28 @@ class Judge:
             text=clip.text,
             heard=heard,
             seconds=len(clip.samples) / clip.sample_rate,
-            wer=errors.wer,
-            cer=errors.cer,
+            **errors._asdict(),
             similarity=similarity,
             nearest=nearest,
             ovrl=opinion.ovrl if opinion else None,
             sig=opinion.sig if opinion else None,
             bak=opinion.bak if opinion else None,
+            rate=self._rate(clip),
         )
 
     def _likeness(self, clip: Clip) -> tuple[float | None, str | None]:
         if self.similarity is None or clip.voice not in self.references:
             return None, None
         vector = self.similarity.embed(clip.samples, clip.sample_rate)
-        likeness = {name: float(vector @ reference) for name, reference in self.references.items()}
+        likeness = {name: float(vector @ reference.vector) for name, reference in self.references.items()}
         # A silent clip is like nobody; "" is never a voice's name, so it counts as the wrong one.
         nearest = max(likeness, key=likeness.__getitem__) if np.any(vector) else ""
         return likeness[clip.voice], nearest
+
+    def _rate(self, clip: Clip) -> float | None:
+        reference = self.references.get(clip.voice)
+        found = pace(clip.letters, clip.samples, clip.sample_rate)
+        return None if reference is None or reference.pace is None or found is None else found / reference.pace
 
 
 @dataclass(frozen=True)
@@ -311,14 +424,30 @@ class Row:
     clips: int
     wer: float
     cer: float
+    skipped: float
+    repeated: float
     similarity: float | None
     right_voice: float | None  # share of clips whose nearest reference is the right one
     ovrl: float | None
     sig: float | None
     bak: float | None
+    rate: float | None
 
 
-METRICS = ("wer", "cer", "similarity", "right_voice", "ovrl", "sig", "bak")
+METRICS = ("wer", "cer", "skipped", "repeated", "similarity", "right_voice", "ovrl", "sig", "bak", "rate")
+
+# What fits a terminal of 80 columns: metric -> its head, digits after the point, what it is multiplied with.
+SHOWN: dict[str, tuple[str, int, float]] = {
+    "wer": ("WER %", 1, 100),
+    "cer": ("CER %", 1, 100),
+    "skipped": ("skip %", 1, 100),
+    "repeated": ("rep %", 1, 100),
+    "similarity": ("likeness", 3, 1),
+    "right_voice": ("right %", 0, 100),
+    "ovrl": ("OVRL", 2, 1),
+    "rate": ("rate", 2, 1),
+}
+HEAD = ("voice", "n", *(head for head, _, _ in SHOWN.values()))
 
 
 @dataclass(frozen=True)
@@ -335,42 +464,51 @@ class Table:
         """JSON-ready, with every clip's score."""
         return asdict(self)
 
+    @property
+    def _summary(self) -> list[Row]:
+        return [row for row in (self.mean, self.all_clips) if row is not None]
+
     def rich(self) -> RichTable:
-        """For `rich.console.Console().print`. Likeness: to the voice's reference. Right: share of the right voice."""
+        """For `rich.console.Console().print`. benchmarks/README.md explains the columns."""
         from rich import box
         from rich.table import Table as RichTable
+        from rich.text import Text  # a name is no markup, whatever brackets it has
 
         table = RichTable(
-            title=self.title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+            title=Text(self.title, style="italic"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
+            show_edge=False,
         )
-        table.add_column("voice", no_wrap=True)
-        for name in ("clips", "WER %", "CER %", "likeness", "right %", "OVRL", "SIG", "BAK"):
-            table.add_column(name, justify="right", no_wrap=True)
+        for i, head in enumerate(HEAD):
+            table.add_column(head, justify="right" if i else "left", no_wrap=i > 0)  # no digit may be cut off
         for row in self.rows:
-            table.add_row(*_cells(row))
-        summary = [row for row in (self.mean, self.all_clips) if row is not None]
-        if self.rows and summary:
+            table.add_row(*map(Text, _cells(row)))
+        if self.rows:
             table.add_section()
-            for row in summary:
-                table.add_row(*_cells(row), style="bold")
+        for row in self._summary:
+            table.add_row(*map(Text, _cells(row)), style="bold")
         return table
+
+    def plain(self) -> str:
+        """Lines with a column every few places, two spaces or more between them, for files and other programs."""
+        lines = [list(HEAD), *map(_cells, (*self.rows, *self._summary))]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+            for line in lines
+        ]
+        return "\n".join([self.title, *text])
 
 
 def _cells(row: Row) -> list[str]:
-    def number(value: float | None, digits: int, factor: float = 1) -> str:
+    def cell(metric: str) -> str:
+        value, (_, digits, factor) = getattr(row, metric), SHOWN[metric]
         return "–" if value is None else f"{value * factor:.{digits}f}"
 
-    return [
-        row.voice,
-        str(row.clips),
-        number(row.wer, 1, 100),
-        number(row.cer, 1, 100),
-        number(row.similarity, 3),
-        number(row.right_voice, 0, 100),
-        number(row.ovrl, 2),
-        number(row.sig, 2),
-        number(row.bak, 2),
-    ]
+    return [row.voice, str(row.clips), *map(cell, SHOWN)]
 
 
 def _mean(voice: str, clips: int, items: Sequence[Score] | Sequence[Row]) -> Row:
@@ -399,8 +537,3 @@ def summarise(scores: Iterable[Score], title: str = "") -> Table:
     voices = [row for row in rows if row.voice != OTHERS] or list(rows)
     mean = _mean("mean of voices", sum(row.clips for row in voices), voices)
     return Table(title, rows, mean, _mean("all clips", len(scores), scores), scores)
-
-
-def evaluate(clips: Iterable[Clip], judge: Judge, title: str = "") -> Table:
-    """Judge every clip and summarise."""
-    return summarise((judge.score(clip) for clip in clips), title)

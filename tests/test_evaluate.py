@@ -1,0 +1,439 @@
+"""evaluate.py and clips.py through the command line, over a stand-in for the model and one for each judge."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import io
+import json
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from vivavoce import audio, checkpoints, cli, clips, evaluate, evaluation, generate
+from vivavoce.evaluation import OTHERS, Judge, Opinion
+from vivavoce.synthesis import SynthesisError
+from vivavoce.voices import Voice, get
+
+Out = pytest.CaptureFixture[str]
+RATE = 24_000
+VOICES = ["celeste", "luna", "nash", "orion", "rhea"]
+
+pytestmark = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("jiwer", "whisper_normalizer"))),
+    reason="jiwer or whisper-normalizer is missing: pip install vivavoce[eval]",
+)
+
+
+class FakeTTS:
+    """Speaks two seconds at 0.3 (luna: 0.1), and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Voice, dict[str, Any]]] = []
+        self.fails_at: dict[int, BaseException] = {}
+        self.loaded: list[tuple[Any, ...]] = []
+        self.system = SimpleNamespace(
+            embedded=lambda voice: voice, sample_rate=RATE, copy_synthesis=lambda samples: samples * 0.5
+        )
+
+    def load(self, *arguments: Any, **rest: Any) -> FakeTTS:
+        self.loaded.append((*arguments, *rest.values()))
+        return self
+
+    def speak(self, text: str, voice: Voice, **options: Any) -> SimpleNamespace:
+        self.asked.append((text, voice, options))
+        if error := self.fails_at.get(len(self.asked)):
+            raise error
+        level = 0.1 if voice.name == "luna" else 0.3
+        return SimpleNamespace(samples=tone(2, level), sample_rate=RATE)
+
+
+class FakeJudges:
+    """Hears "one cat"; a voice is how loud the sound is, so that built-in voices are all alike but for luna's clips."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self.lock = threading.Lock()
+
+    def transcribe(self, samples: Any, sample_rate: int) -> str:
+        with self.lock:
+            self.heard += 1
+        return "one cat"
+
+    def embed(self, samples: Any, sample_rate: int) -> np.ndarray:
+        loud = float(np.abs(samples).max())
+        return np.array([np.cos(loud), np.sin(loud)], dtype=np.float32)
+
+    def score(self, samples: Any, sample_rate: int) -> Opinion:
+        return Opinion(3.0, 3.5, 4.0)
+
+
+builtin = functools.cache(get)
+
+
+@pytest.fixture(autouse=True)
+def tts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTTS:
+    """A model that loads at once, in a folder of its own to work in, with a list of two sentences."""
+    fake = FakeTTS()
+    (tmp_path / "assets" / "nanospeech").mkdir(parents=True)
+    (tmp_path / "assets" / "nanospeech" / "model.safetensors").touch()
+    monkeypatch.setattr(checkpoints, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(evaluate, "get", builtin)
+    monkeypatch.setattr(evaluate, "load", fake.load)
+    monkeypatch.delenv("VIVAVOCE_ASR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("one cat\n\none dog\n", encoding="utf-8")
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def judges(monkeypatch: pytest.MonkeyPatch) -> FakeJudges:
+    fake = FakeJudges()
+    monkeypatch.setattr(evaluate, "load_judge", lambda asr, threads: Judge(fake, fake, fake))
+    return fake
+
+
+load_judge = evaluate.load_judge
+
+
+def run(line: str) -> int:
+    return generate.run(cli.app, ["evaluate", *line.split()])
+
+
+def report(line: str) -> dict[str, Any]:
+    """What --json writes."""
+    assert run(f"{line} --json out.json") == 0
+    told: dict[str, Any] = json.loads(Path("out.json").read_text(encoding="utf-8"))
+    assert told["complete"] is True
+    return told
+
+
+def rows(table: dict[str, Any], *metrics: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[metric] for metric in ("voice", *metrics)) for row in table["rows"]]
+
+
+def tone(seconds: float, level: float) -> np.ndarray:
+    """A square wave, as loud as its level throughout."""
+    return np.where(np.arange(round(seconds * RATE)) % 100 < 50, level, -level).astype(np.float32)
+
+
+def sound(path: str, seconds: float = 1.0, level: float = 0.3) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(seconds, level), RATE)
+
+
+def shard(name: str, items: list[tuple[str, dict[str, Any], float]]) -> None:
+    """A WebDataset shard of (key, JSON, seconds)."""
+    with tarfile.open(name, "w") as tar:
+        for i, (key, about, seconds) in enumerate(items):
+            wave = audio.encode(tone(seconds, 0.1 * (i + 1)), RATE, "wav")
+            for extension, data in (("wav", wave), ("json", json.dumps(about).encode())):
+                info = tarfile.TarInfo(f"{key}.{extension}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_sentence_in_every_voice_as_table_and_json(tts: FakeTTS, capsys: Out) -> None:
+    told = report("bundled --sentences list.txt --voices luna,nash --steps 4 --cfg 0 --seed 10 --device cpu")
+    assert [(text, voice.name, options) for text, voice, options in tts.asked] == [
+        (text, voice, {"steps": 4, "cfg": 0.0, "seed": seed})
+        for text, seed in (("one cat", 10), ("one dog", 11))
+        for voice in ("luna", "nash")
+    ]
+    assert tts.loaded == [("bundled", "auto", "cpu", None, None)]
+    (table,) = told["tables"]
+    assert rows(table, "wer", "skipped", "ovrl") == [("luna", 0.25, 0.0, 3.0), ("nash", 0.25, 0.0, 3.0)]
+    assert [s["heard"] for s in table["scores"]] == ["one cat"] * 4
+    assert [(s["key"], s["text"]) for s in table["scores"][1:3]] == [("0001", "one cat"), ("0002", "one dog")]
+    assert all(s["rate"] > 0 for s in table["scores"]), "the built-in voices' words are known"
+    assert told["settings"]["sentences"] == ["list.txt"] and told["settings"]["seed"] == 10
+    printed = capsys.readouterr().out
+    assert "2 sentences of list.txt, steps 4, cfg 0.0" in printed
+    assert ["luna", "2", "25.0"] in [line.split()[:3] for line in printed.splitlines()]
+
+
+def test_all_built_in_voices_speak_unless_others_are_named(tts: FakeTTS) -> None:
+    assert run("bundled --sentences list.txt --limit 1") == 0
+    assert [voice.name for _, voice, _ in tts.asked] == VOICES
+
+
+def test_a_table_for_each_list_and_model(tts: FakeTTS) -> None:
+    Path("more.txt").write_text("one bird\n", encoding="utf-8")
+    Path("mine").mkdir()
+    (Path("mine") / "model.safetensors").touch()
+    told = report("bundled mine --sentences list.txt more.txt --voices luna")
+    titles = ["bundled: 2 sentences of list", "bundled: 1 sentences of more", "mine: 2 sentences of list"]
+    assert all(title in table["title"] for title, table in zip(titles, told["tables"], strict=False))
+    assert [row[1] for table in told["tables"] for row in rows(table, "wer")] == [0.25, 0.5, 0.25, 0.5]
+    assert [name for name, *_ in tts.loaded] == ["bundled", "mine"], "each is loaded once"
+
+
+def test_a_saved_voice_speaks_and_is_its_own_reference(tts: FakeTTS) -> None:
+    Voice("me", tone(1, 0.3), "I am me.").save("me.safetensors")
+    (table,) = report("bundled --sentences list.txt --voices me.safetensors,luna")["tables"]
+    assert tts.asked[0][1].name == "me"
+    assert rows(table, "similarity")[0] == ("me", pytest.approx(1.0, abs=1e-3))
+
+
+def test_a_sentence_without_speech_counts_as_wrong_and_skipped(tts: FakeTTS, capsys: Out) -> None:
+    tts.fails_at = {1: SynthesisError("the model made silence")}
+    (table,) = report("bundled --sentences list.txt --voices luna")["tables"]
+    assert rows(table, "wer", "skipped") == [("luna", 0.75, 0.5)]  # 1 and 0.5, 1 and 0
+    assert "0001 of luna: the model made silence" in capsys.readouterr().out
+
+
+def test_speech_is_judged_as_its_file_would_be(tts: FakeTTS) -> None:
+    (direct,) = report("bundled --sentences list.txt --voices luna,nash --keep kept")["tables"]
+    assert Path("kept/bundled/list/nash/0002.txt").read_text(encoding="utf-8") == "one dog\n"
+    (again,) = report("kept/bundled/list")["tables"]
+    assert again["rows"] == direct["rows"] and again["mean"] == direct["mean"]
+
+
+# --- voice matching --------------------------------------------------------------------------------------------------
+
+
+def test_speakers_are_imitated_from_five_seconds_and_compared_with_another_recording(tts: FakeTTS, capsys: Out) -> None:
+    spoken = {"text": "A bird, a cat.", "speaker": "a"}
+    shard(
+        "blends.tar",
+        [
+            ("a1", {**spoken, "text": "no"}, 2.0),
+            ("b1", {"text": "no", "speaker": "b"}, 3.0),
+            ("a2", {**spoken, "text": "no"}, 7.0),  # the first of a's that is long enough
+            ("c1", {"text": "no", "speaker": "c"}, 6.0),  # c's only one
+            ("a3", spoken, 3.0),
+            ("b2", {"text": "no", "speaker": "b"}, 4.0),  # b has none of 5 s: the longest
+        ],
+    )
+    (table,) = report("bundled --sentences list.txt --speakers blends.tar")["tables"]
+    (first, a, _), (_, b, _) = tts.asked[:2]
+    assert (first, a.name, b.name) == ("one cat", "a", "b")
+    assert a.transcript is None and b.transcript is None
+    assert (a.duration, b.duration) == (pytest.approx(5), pytest.approx(4))
+    assert [row[0] for row in rows(table)] == ["a", "b"]
+    # clips are 0.3 loud; a3 is 0.5, b1 0.2
+    assert [s["similarity"] for s in table["scores"]] == pytest.approx([np.cos(0.2), np.cos(0.1)] * 2, abs=1e-3)
+    assert table["scores"][0]["rate"] == pytest.approx((6 / 2) / (9 / 3), rel=1e-3)
+    assert "one recording only: c" in capsys.readouterr().err
+
+
+def test_speakers_beside_built_in_voices() -> None:
+    shard("two.tar", [(f"{s}{i}", {"text": "no", "speaker": s}, 2.0) for s in "ab" for i in range(2)])
+    told = report("bundled --sentences list.txt --speakers two.tar --voices luna")
+    assert [[row[0] for row in rows(table)] for table in told["tables"]] == [["luna"], ["a", "b"]]
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_beside_the_vocoder_alone(tts: FakeTTS, capsys: Out) -> None:
+    shard(
+        "valid.tar",
+        [
+            ("x/1.5", {"text": "one cat", "speaker": "luna"}, 1.0),
+            ("x/2", {"text": "one dog", "speaker": "blend-7"}, 1.0),
+        ],
+    )
+    told = report("valid.tar --copy-synthesis --keep kept")
+    for table in told["tables"]:
+        assert rows(table, "wer") == [("luna", 0.0), (OTHERS, 0.5)]
+        assert table["mean"]["wer"] == 0.0 and table["all_clips"]["wer"] == 0.25
+    assert "WER +0.00 points" in capsys.readouterr().out
+    copy = audio.read(f"kept/bundled/copy-valid/{OTHERS}/x-2.wav")
+    assert float(copy.max()) == pytest.approx(0.1, abs=1e-3)  # half of 0.2
+    assert not list(Path("kept/recordings").rglob("*.wav")), "recordings are there already"
+
+
+# --- folders of sounds -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_voices_with_the_words_beside_each_sound() -> None:
+    for voice in ("luna", "guest"):
+        sound(f"theirs/{voice}/a.flac")
+        Path(f"theirs/{voice}/a.txt").write_text("one cat", encoding="utf-8")
+    (table,) = report("theirs")["tables"]
+    assert rows(table, "wer") == [("guest", 0.0), ("luna", 0.0)]
+    assert table["rows"][0]["similarity"] is None and table["rows"][1]["similarity"] is not None
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("0001", "0002"), ("2", "1")])
+def test_the_words_of_a_list_by_number_or_order(names: tuple[str, str]) -> None:
+    for name in names:
+        sound(f"theirs/{name}.wav")
+    (table,) = report("theirs --sentences list.txt")["tables"]
+    expected = {"a": "one cat", "b": "one dog", "0001": "one cat", "0002": "one dog", "1": "one cat", "2": "one dog"}
+    assert {s["key"]: s["text"] for s in table["scores"]} == {name: expected[name] for name in names}
+
+
+def test_a_limit_leaves_the_lines_their_numbers() -> None:
+    for name in ("luna/1", "luna/2", "nash/1"):
+        sound(f"theirs/{name}.wav")
+    (table,) = report("theirs --sentences list.txt --limit 2")["tables"]
+    assert [(s["voice"], s["text"]) for s in table["scores"]] == [("luna", "one cat"), ("nash", "one cat")]
+
+
+def test_references_of_other_voices() -> None:
+    sound("theirs/me/1.wav", level=0.3)
+    sound("theirs/you/1.wav", level=0.3)
+    sound("me.wav", seconds=2.0, level=0.3)
+    sound("you.wav", level=0.6)
+    Path("me.txt").write_text("A cat.", encoding="utf-8")  # 4 letters in 2 s
+    (table,) = report("theirs --sentences list.txt --reference me=me.wav you=you.wav")["tables"]
+    me, you = table["rows"]
+    assert (me["similarity"], me["right_voice"]) == (pytest.approx(1.0, abs=1e-3), 1.0)
+    assert (you["similarity"], you["right_voice"]) == (pytest.approx(np.cos(0.3), abs=1e-3), 0.0)
+    assert me["rate"] == pytest.approx(3.0) and you["rate"] is None  # 6 letters a second
+
+
+# --- broken off and taken up -----------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_prints_what_was_scored_and_goes_on_later(
+    tts: FakeTTS, judges: FakeJudges, capsys: Out
+) -> None:
+    tts.fails_at = {4: KeyboardInterrupt()}
+    line = "bundled --sentences list.txt --voices luna,nash --keep kept --json out.json"
+    assert run(line) == 130
+    told = json.loads(Path("out.json").read_text(encoding="utf-8"))
+    scored = len(told["tables"][0]["scores"])  # those whose turn had not come are not judged any more
+    assert told["complete"] is False and scored == judges.heard and 1 <= scored <= 3
+    out, err = capsys.readouterr()
+    assert f"broken off after {scored} of 4 clips" in out and err == "interrupted\n"
+    assert len(tts.asked) == 4
+    assert run(line) == 0
+    assert (len(tts.asked), judges.heard) == (5, 4), "only the missing clip"
+    told = json.loads(Path("out.json").read_text(encoding="utf-8"))
+    assert told["complete"] is True and len(told["tables"][0]["scores"]) == 4
+
+
+def test_what_is_complete_is_not_done_again(tts: FakeTTS, judges: FakeJudges) -> None:
+    tts.fails_at = {2: SynthesisError("silence")}
+    line = "bundled --sentences list.txt --voices luna,nash --keep kept"
+    first = report(line)
+    asked, heard, loaded = len(tts.asked), judges.heard, len(tts.loaded)
+    assert report(line)["tables"] == first["tables"]
+    assert (len(tts.asked), judges.heard, len(tts.loaded)) == (asked, heard, loaded), "not even the model is loaded"
+
+
+@pytest.mark.parametrize(
+    ("change", "spoken"),
+    [
+        ("--steps 9", 4),
+        ("--seed 1", 4),
+        ("--vocoder other", 4),
+        ("--bits 8", 4),
+        ("--device cpu", 4),
+        ("--asr small", 0),
+    ],
+)
+def test_other_settings_are_another_run(tts: FakeTTS, judges: FakeJudges, change: str, spoken: int) -> None:
+    line = "bundled --sentences list.txt --voices luna,nash --keep kept"
+    report(line)
+    asked, heard = len(tts.asked), judges.heard
+    report(f"{line} {change}")
+    assert (len(tts.asked) - asked, judges.heard - heard) == (spoken, 4)
+
+
+def test_new_weights_in_the_same_folder_are_another_model(tts: FakeTTS) -> None:
+    Path("mine").mkdir()
+    for weights in (b"old", b"new", b"new"):
+        Path("mine/model.safetensors").write_bytes(weights)
+        report("mine --sentences list.txt --voices luna --keep kept")
+    assert len(tts.asked) == 4, "two sentences, twice"
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"source": 1}'])
+def test_a_damaged_score_is_made_again(tts: FakeTTS, damage: str) -> None:
+    line = "bundled --sentences list.txt --voices luna --keep kept"
+    first = report(line)
+    Path("kept/bundled/list/luna/0001.json").write_text(damage)
+    assert report(line)["tables"] == first["tables"] and len(tts.asked) == 3
+
+
+def test_a_sound_that_cannot_be_read_ends_the_run_with_what_was_scored(capsys: Out) -> None:
+    sound("theirs/1.wav")
+    Path("theirs/2.wav").write_text("no sound")
+    assert run("theirs --sentences list.txt") == 2
+    out, err = capsys.readouterr()
+    assert "after 1 of 2" in out and err.count("\n") == 1 and "2.wav: cannot be read as sound" in err
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("bundled", "model bundled is given nothing to say: --sentences FILE"),
+        ("bundled --sentences absent.txt", "absent.txt: cannot be read"),
+        ("bundled --sentences blank.txt", "blank.txt: no sentences in it"),
+        ("bundled --sentences list.txt --voices lune", "unknown voice 'lune'; built in are celeste, luna"),
+        ("bundled --sentences list.txt --voices luna,luna", "two voices called 'luna'"),
+        ("bundled --sentences list.txt --limit 0", "--limit is 0; it must be at least 1"),
+        ("bundled --sentences list.txt --threads 0", "--threads is 0; it must be at least 1"),
+        ("bundled --sentences list.txt --steps 0", "steps is 0; it must be from 1 to 256"),
+        ("bundled --sentences list.txt --json absent/out.json", "--json absent/out.json: its folder does not exist"),
+        ("bundled --sentences list.txt --keep list.txt", "--keep list.txt: this is a file"),
+        ("bundled --sentences list.txt --speakers list.txt", "list.txt: cannot be read as a tar file"),
+        ("bundled --sentences list.txt --speakers one.tar", "no speaker has two recordings"),
+        ("bundled --sentences list.txt sub/list.txt", "two of what is to be evaluated are called bundled/list"),
+        ("absent --sentences list.txt", "no model 'absent'"),
+        ("absent.tar", "absent.tar: cannot be read as a tar file"),
+        ("mute.tar", "mute.tar: 1 has no 1.json with `text`"),
+        ("bundled --copy-synthesis", "--copy-synthesis needs recordings"),
+        ("one.tar --voices luna", "--voices and --speakers are for a model that speaks"),
+        ("one.tar --sentences list.txt", "--sentences are for a model to say"),
+        ("bundled --sentences list.txt --reference luna=theirs/1.wav", "--reference is for sounds and recordings"),
+        ("empty", "empty: neither a model nor sounds in it"),
+        ("theirs", "theirs/1.wav: 1.txt is missing beside it, or --sentences FILE"),
+        ("theirs --sentences list.txt sub/list.txt", "or one list of --sentences, not several"),
+        ("theirs --sentences long.txt", "theirs/5.wav: named as line 5; the lines are 1 to 3"),
+        ("named --sentences long.txt", "named: 1 sounds without .txt for 3 sentences"),
+        ("theirs --sentences list.txt --reference luna", "--reference luna: VOICE=FILE is needed"),
+        ("theirs --sentences list.txt --reference luna=absent.wav", "absent.wav: no such file"),
+    ],
+)
+def test_bad_input_gets_one_line_before_any_work(
+    tts: FakeTTS, judges: FakeJudges, capsys: Out, line: str, message: str
+) -> None:
+    shard("mute.tar", [("1", {"speaker": "luna"}, 0.1)])
+    shard("one.tar", [("1", {"text": "no", "speaker": "luna"}, 0.1)])
+    for name in ("theirs/1.wav", "theirs/5.wav", "named/a.wav"):
+        sound(name)
+    for folder in ("empty", "sub"):
+        Path(folder).mkdir()
+    Path("sub/list.txt").write_text("one fish\n")
+    Path("blank.txt").write_text("\n")
+    Path("long.txt").write_text("a\nb\nc\n")
+    assert run(line) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("error: ") and message in err
+    assert not tts.asked and not judges.heard
+
+
+@pytest.mark.parametrize("package", ["jiwer", "whisper_normalizer.english", "faster_whisper"])
+def test_without_the_extra_the_command_is_told_before_any_work(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: Out, tts: FakeTTS
+) -> None:
+    evaluation._english.cache_clear()
+    monkeypatch.setattr(evaluate, "load_judge", load_judge)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run("bundled --sentences list.txt") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "pip install vivavoce[eval]" in err and not tts.asked
+
+
+def test_names_cannot_leave_the_folder() -> None:
+    for name in ("../../up", "/root", "..", "a/b", "C:\\x"):
+        assert "/" not in clips.safe(name) and "\\" not in clips.safe(name) and not clips.safe(name).startswith(".")
+    assert clips.safe("libri-12_a.b") == "libri-12_a.b"
