@@ -1,0 +1,362 @@
+"""Make the bundled models' corpus again, or more of it; or let its teacher read sentences of your own.
+
+    pip install vivavoce -r recipes/corpus/requirements.txt
+    python recipes/corpus/make.py shards corpus --start 2975 --stop 6000 --jobs 4
+    python recipes/corpus/make.py wavs teacher --sentences benchmarks/sentences/harvard-40.txt --voices celeste,orion
+    python recipes/corpus/make.py blends benchmarks/recordings/blends.tar
+
+Line i of sentences.tsv.gz is always read by the same speaker at the same speed, so ranges that were made in different
+places fit together. Three lines in five go to the five built-in voices, the rest to 160 speakers blended from Kokoro's
+English voices. What is there already is kept; a command that was stopped goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import multiprocessing
+import random
+import re
+import signal
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from teacher import SAMPLE_RATE, Reading, Recipe, Teacher, fetch
+
+from vivavoce.audio import write_whole
+
+SENTENCES = Path(__file__).resolve().parent / "sentences.tsv.gz"
+CACHE = Path.home() / ".cache" / "vivavoce" / "teacher"
+SHARD = 200  # lines in a shard
+# Lines from here on are benchmarks/sentences/corpus-60.txt: nobody trains on them.
+TRAIN_LINES = 12_292
+
+VOICES = {"celeste": "af_heart", "luna": "af_bella", "nash": "am_michael", "orion": "bm_george", "rhea": "bf_emma"}
+WOMEN = (
+    "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah "
+    "bf_alice bf_emma bf_isabella bf_lily"
+).split()
+MEN = ("am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck bm_daniel bm_fable bm_george bm_lewis").split()
+BLENDS = 160  # blended speakers in the corpus: numbers 0 to 159
+
+# benchmarks/recordings/blends.tar: speakers and sentences that no model was trained on
+HELD_OUT = range(BLENDS, BLENDS + 10)
+HELD_OUT_CLIPS = 3  # of each
+HELD_OUT_LINE = 12_000  # the first line that they may read
+HELD_OUT_CHARACTERS = (70, 125)  # of a line worth trying
+HELD_OUT_SECONDS = (5.0, 8.0)
+
+# --- who reads what --------------------------------------------------------------------------------------------------
+
+
+def blend(number: int) -> Recipe:
+    """The blended speaker `number`: two or three of Kokoro's English women (even numbers) or men, with weights."""
+    order = np.random.default_rng(1000 + number)
+    names = order.choice(WOMEN if number % 2 == 0 else MEN, size=int(order.integers(2, 4)), replace=False)
+    weights = order.dirichlet(np.ones(len(names)))
+    return {str(name): round(float(weight), 4) for name, weight in zip(names, weights, strict=True)}
+
+
+def speaker(line: int) -> tuple[str, Recipe, float]:
+    """Who reads a line of the corpus: name, recipe and speed."""
+    order = random.Random(5000 + line)
+    if order.random() < 0.6:
+        name = sorted(VOICES)[line % 5]
+        return name, {VOICES[name]: 1.0}, 1.0
+    number = order.randrange(BLENDS)
+    return f"blend-{number:03d}", blend(number), round(order.uniform(0.9, 1.12), 2)
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a built-in voice or of blend-NNN. Raises ValueError for another name."""
+    if name in VOICES:
+        return {VOICES[name]: 1.0}
+    if re.fullmatch(r"blend-\d{3,6}", name):
+        return blend(int(name[6:]))
+    raise ValueError(f"voice is {name!r}; it must be one of {', '.join(VOICES)}, or blend-000, blend-001, …")
+
+
+def read_sentences(path: Path) -> list[str]:
+    """The lines of a text file, gzipped or not. Raises ValueError where it cannot be read or has none."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable text file ({error})") from None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{path}: there are no sentences in it")
+    return lines
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A sentence to be read."""
+
+    text: str
+    speaker: str
+    recipe: Recipe
+    speed: float = 1.0
+
+
+_teacher: Teacher  # of a process that reads
+
+
+def _start(folder: Path) -> None:
+    global _teacher
+    _teacher = Teacher(folder)
+
+
+def _start_worker(folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
+    _start(folder)
+
+
+def _read(wish: Wish) -> Reading | str:
+    """The reading, or the reason why there is none."""
+    try:
+        return _teacher.read(wish.text, wish.recipe, wish.speed)
+    except ValueError as error:
+        return str(error)
+
+
+def readings(wishes: Iterable[Wish], folder: Path, jobs: int) -> Iterator[Reading | str]:
+    """What the teacher in `folder` makes of the wishes, in their order, by so many processes."""
+    if jobs == 1:
+        _start(folder)
+        yield from map(_read, wishes)
+        return
+    Teacher(folder)  # what is missing is said once, and not by a pool that starts its processes for ever
+    with multiprocessing.get_context("spawn").Pool(jobs, _start_worker, (folder,)) as pool:
+        yield from pool.imap(_read, wishes)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Any]:
+    """A bar on stderr; gives the function that moves it on by one."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def sample(wish: Wish, reading: Reading, source: str) -> dict[str, bytes]:
+    """The files of one utterance in a shard, by extension."""
+    sound = io.BytesIO()
+    soundfile.write(sound, reading.samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=0.85)
+    meta = {
+        "text": wish.text,
+        "words": reading.words,
+        "lang": "en",
+        "speaker": wish.speaker,
+        "duration": round(len(reading.samples) / SAMPLE_RATE, 4),
+        "recipe": wish.recipe,
+        "speed": wish.speed,
+        "accent": reading.accent,
+        "phonemes": reading.phonemes,
+        "text_source": source,
+    }
+    return {"ogg": sound.getvalue(), "json": json.dumps(meta, ensure_ascii=False).encode()}
+
+
+def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
+    """A WebDataset shard of key -> extension -> bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for key, files in samples.items():
+            for extension, data in files.items():
+                info = tarfile.TarInfo(f"{key}.{extension}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def plan(out: Path, start: int, stop: int) -> dict[Path, range]:
+    """The shards of lines `start` to `stop` that `out` lacks, cut at multiples of SHARD, and the lines of each.
+
+    Raises ValueError for a wrong range, and where a shard in `out` holds other parts of these lines.
+    """
+    if not 0 <= start < stop <= TRAIN_LINES:
+        raise ValueError(
+            f"--start is {start} and --stop {stop}; they must be from 0 to {TRAIN_LINES}, the first below the second"
+        )
+    shards = {}
+    for first in range(start - start % SHARD, stop, SHARD):
+        lines = range(max(first, start), min(first + SHARD, stop))
+        shards[out / f"en-{lines[0]:06d}-{lines[-1]:06d}.tar"] = lines
+    for path in sorted(out.glob("en-*-*.tar")):
+        edges = re.fullmatch(r"en-(\d{6})-(\d{6})", path.stem)
+        if edges and path not in shards and int(edges[1]) < stop and int(edges[2]) >= start:
+            raise ValueError(
+                f"{path} has a part of the lines {start} to {stop - 1}; choose --start and --stop so that they meet "
+                f"its edges, or another folder"
+            )
+    return {path: lines for path, lines in shards.items() if not path.exists()}
+
+
+def make_shards(out: Path, start: int, stop: int, jobs: int, folder: Path) -> None:
+    """Read lines `start` to `stop` of the corpus into shards of 200 lines: out/en-FIRST-LAST.tar."""
+    shards = plan(out, start, stop)
+    sentences = [line.split("\t") for line in read_sentences(SENTENCES)]
+    total = sum(map(len, shards.values()))
+    fetch(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    wishes = [Wish(sentences[i][0], *speaker(i)) for lines in shards.values() for i in lines]
+    read = zip(wishes, readings(wishes, folder, jobs), strict=True)
+    seconds: list[float] = []
+    skipped: Counter[str] = Counter()
+    with progress("corpus", total) as advance:
+        for path, lines in shards.items():
+            samples = {}
+            for i in lines:
+                wish, reading = next(read)
+                advance()
+                if isinstance(reading, str):
+                    skipped[reading] += 1
+                    continue
+                samples[f"en-{i:06d}"] = sample(wish, reading, sentences[i][1])
+                seconds.append(len(reading.samples) / SAMPLE_RATE)
+            write_whole(path, tar(samples))
+    print(f"{out}: {len(shards)} new shards, {len(seconds)} utterances, {sum(seconds) / 3600:.2f} h", file=sys.stderr)
+    for reason, count in skipped.items():
+        print(f"{count} left out: {reason}", file=sys.stderr)
+
+
+def make_wavs(out: Path, sentences: Path, voices: list[str], jobs: int, folder: Path) -> None:
+    """Read each line of a file in each voice: out/VOICE/001.wav and 001.txt, sentence by sentence.
+
+    Raises ValueError for a line that cannot be read, or where `out` has another text under the same number.
+    """
+    recipes = {name: recipe_of(name) for name in voices}
+    lines = [line.split("\t")[0].strip() for line in read_sentences(sentences)]
+    todo: list[tuple[Path, Wish]] = []
+    for number, text in enumerate(lines, 1):
+        for name, recipe in recipes.items():
+            path = out / name / f"{number:03d}.txt"
+            if not path.exists():
+                todo.append((path, Wish(text, name, recipe)))
+            elif path.read_text(encoding="utf-8").strip() != text:
+                raise ValueError(f"{path} is another sentence than line {number} of {sentences}; use another folder")
+    fetch(folder)
+    for name in recipes:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    with progress("sentences", len(todo)) as advance:
+        for (path, wish), reading in zip(todo, readings([w for _, w in todo], folder, jobs), strict=True):
+            if isinstance(reading, str):
+                raise ValueError(f"{sentences}: line {int(path.stem)}: {reading}")
+            sound = io.BytesIO()
+            soundfile.write(sound, reading.samples, SAMPLE_RATE, format="WAV")
+            write_whole(path.with_suffix(".wav"), sound.getvalue())
+            write_whole(path, f"{wish.text}\n".encode())  # last: it says that the sound is there
+            advance()
+
+
+def make_held_out(path: Path, folder: Path) -> None:
+    """Write the recordings of ten blended speakers kept out of training, three each of 5 to 8 s, into the tar `path`.
+
+    Each speaker goes on in the sentences where the one before stopped, and reads those of a fitting length.
+    """
+    if path.exists():
+        raise ValueError(f"{path} is there already")
+    sentences = [line.split("\t") for line in read_sentences(SENTENCES)]
+    fetch(folder)
+    _start(folder)
+    lines = iter(range(HELD_OUT_LINE, TRAIN_LINES))
+    samples: dict[str, dict[str, bytes]] = {}
+    with progress("recordings", len(HELD_OUT) * HELD_OUT_CLIPS) as advance:
+        for number in HELD_OUT:
+            wanted = HELD_OUT_CLIPS
+            while wanted:
+                i = next(lines)
+                text, source = sentences[i]
+                if not HELD_OUT_CHARACTERS[0] <= len(text) <= HELD_OUT_CHARACTERS[1]:
+                    continue
+                wish = Wish(text, f"blend-{number:03d}", blend(number))
+                reading = _teacher.read(wish.text, wish.recipe)
+                if HELD_OUT_SECONDS[0] <= len(reading.samples) / SAMPLE_RATE <= HELD_OUT_SECONDS[1]:
+                    samples[f"en-{i:06d}"] = sample(wish, reading, source)
+                    wanted -= 1
+                    advance()
+    write_whole(path, tar(samples))
+
+
+# --- command line ----------------------------------------------------------------------------------------------------
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be a whole number from 1")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = top.add_subparsers(dest="what", required=True, metavar="shards|wavs|blends")
+    shards = what.add_parser("shards", help="lines of the corpus as WebDataset shards")
+    shards.add_argument("out", type=Path, metavar="DIR")
+    shards.add_argument("--start", type=int, default=0, metavar="LINE", help="first line (0)")
+    shards.add_argument(
+        "--stop", type=int, default=TRAIN_LINES, metavar="LINE", help=f"line to end before ({TRAIN_LINES})"
+    )
+    wavs = what.add_parser("wavs", help="sentences of your own as DIR/VOICE/NNN.wav with NNN.txt")
+    wavs.add_argument("out", type=Path, metavar="DIR")
+    wavs.add_argument("--sentences", type=Path, required=True, metavar="FILE", help="one a line; .gz too")
+    wavs.add_argument(
+        "--voices", default=",".join(VOICES), metavar="NAME,…", help="built-in voices or blend-NNN (the five built-in)"
+    )
+    blends = what.add_parser("blends", help="the recordings of speakers kept out of training")
+    blends.add_argument("out", type=Path, metavar="FILE.tar")
+    for command in (shards, wavs):
+        command.add_argument("--jobs", type=count, default=1, metavar="N", help="processes, one core each (1)")
+    for command in (shards, wavs, blends):
+        command.add_argument(
+            "--teacher",
+            type=Path,
+            default=CACHE,
+            metavar="DIR",
+            help=f"where Kokoro-82M is, or is fetched to ({CACHE})",
+        )
+    return top
+
+
+def main() -> int:
+    args = parser().parse_args()
+    try:
+        if args.what == "shards":
+            make_shards(args.out, args.start, args.stop, args.jobs, args.teacher)
+        elif args.what == "wavs":
+            names = [name.strip() for name in args.voices.split(",") if name.strip()]
+            make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.jobs, args.teacher)
+        else:
+            make_held_out(args.out, args.teacher)
+    except (ValueError, OSError) as error:
+        print(f"make.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last whole file", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

