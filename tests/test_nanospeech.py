@@ -453,3 +453,56 @@ def test_duration_gradients_reach_every_parameter(config: DurationConfig) -> Non
     assert torch.isfinite(loss)
     loss.backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+# ---- guidance that is trained in ----------------------------------------------------------------------------------
+
+
+@EVERY_CONFIG
+def test_with_a_teacher_the_loss_is_the_distance_to_its_guided_velocity(config: NanospeechConfig) -> None:
+    teacher, student = randomised(Nanospeech(config), 1), randomised(Nanospeech(config), 1)
+    losses = []
+    for guidance in (2.0, 4.0):
+        torch.manual_seed(0)  # the same frames hidden each time
+        losses.append(student.loss(**lesson(config), drop=0.0, teacher=teacher, guidance=guidance).item())
+    apart, twice = losses
+    assert apart > 1e-4 and twice == pytest.approx(4 * apart, rel=1e-3)  # a square of w (v - v_null)
+
+
+def test_without_a_teacher_the_model_guides_itself() -> None:
+    config = CONFIGS["durations"]
+    model, given = randomised(Nanospeech(config), 1), lesson(config)
+    target, t = model.scaled(given["mel"]), given["time"][:, None, None]
+    conditions = {name: given[name] for name in ("durations", "speaker")}
+    inside = length_mask(given["lengths"], target.shape[1])[..., None]
+    noised = (1 - t) * given["noise"] + t * target
+    heard = (noised, given["time"], given["text"], given["lengths"])
+    with torch.no_grad():
+        v = model.transformer(*heard, **conditions)
+        null = model.transformer(*heard, **conditions, keep_text=torch.zeros(3), keep_voice=torch.zeros(3))
+    # where this is zero, v = u + w (u - v_null): what guidance of strength w = 3 makes of the data's velocity u
+    left = v - (target - given["noise"] + 3 / 4 * (v - null))
+    wanted = (left.square() * inside).sum() / inside.sum() / target.shape[2]
+    assert model.loss(**given, drop=0.0, guidance=3.0).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_who_has_learnt_guidance_needs_one_pass() -> None:
+    config = CONFIGS["durations"]
+    torch.manual_seed(0)
+    teacher, student = randomised(Nanospeech(config), 1), randomised(Nanospeech(config), 1).train()
+    given = {name: value for name, value in lesson(config).items() if name not in ("time", "noise")}
+    inputs = batch(config)
+
+    def sampled(model: Nanospeech, cfg: float) -> Tensor:
+        return model.sample(**inputs, times=solvers.schedule(4), cfg=cfg)
+
+    wanted = sampled(teacher, 1.0)
+    before = (sampled(student, 0.0) - wanted).square().mean()
+    optimizer = torch.optim.Adam(student.parameters(), 2e-3)
+    for _ in range(150):
+        loss = student.loss(**given, drop=0.0, teacher=teacher, guidance=1.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert (sampled(student.eval(), 0.0) - wanted).square().mean() < 0.5 * before

@@ -288,8 +288,8 @@ def test_load_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch, system: T
     asked: list[tuple[object, ...]] = []
     fake = types.SimpleNamespace(load_system=lambda *arguments: asked.append(arguments) or system)
     monkeypatch.setitem(sys.modules, "vivavoce.checkpoints", fake)
-    assert vivavoce.load("some/model", "torch", "cuda:1", "bfloat16", True, "there").system is system
-    assert asked == [("some/model", "torch", "cuda:1", "bfloat16", True, "there")]
+    assert vivavoce.load("some/model", "mlx", "cuda:1", "bfloat16", True, "there", 4).system is system
+    assert asked == [("some/model", "mlx", "cuda:1", "bfloat16", True, "there", 4)]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,12 @@ def speak(
         str | None,
         typer.Option(help="Another vocoder's folder or Hugging Face name, or bundled (default: the model's)."),
     ] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile: slow start, then faster.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile or mx.compile: slow start, then faster.")
+    ] = False,
+    bits: Annotated[
+        int | None, typer.Option(**_WHOLE, help="4 or 8: quantise the model's weights, with --backend mlx.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(**_WHOLE, help=f"Steps of the flow ({_AS_MODEL}).")] = None,
     method: Annotated[str | None, typer.Option(help=f"euler, midpoint or rk4 ({_AS_MODEL}).")] = None,
     cfg: Annotated[float | None, typer.Option(**_NUMBER, help=f"Strength of guidance, 0: none ({_AS_MODEL}).")] = None,
@@ -114,6 +119,7 @@ def speak(
         "device": device,
         "dtype": dtype,
         "vocoder": vocoder,
+        "bits": bits,
     }
     settings["compile"] = compile or None
 

@@ -272,13 +272,15 @@ def load(
     dtype: str = "float32",
     compile: bool = False,
     vocoder: str | None = None,
+    bits: int | None = None,
 ) -> TTS:
     """Load a model.
 
     model: "bundled", a folder (as `vivavoce export` or the published nanospeech writes it), or the name of one on the
-    Hugging Face hub. backend: auto, torch or mlx. device: auto, cpu, cuda (cuda:1 for the second) or mps.
-    dtype: float32, bfloat16 or float16. compile: let torch.compile make it faster, after a slow first sentence.
-    vocoder: "bundled", a folder or a hub name, in place of the one that the model asks for.
+    Hugging Face hub. backend: torch, mlx, or auto: mlx on Apple silicon where it is installed, else torch. device:
+    auto, cpu, cuda (cuda:1 for the second) or mps. dtype: float32, bfloat16 or float16. compile: let torch.compile or
+    mx.compile make it faster, after a slow first sentence. vocoder: "bundled", a folder or a hub name, in place of the
+    one that the model asks for. bits: 4 or 8 to quantise the model's weights, with mlx only.
     Raises ValueError, naming the value, for anything else and for files that are missing or not as they should be.
     """
     _require_choice("backend", backend, BACKENDS)
@@ -286,7 +288,7 @@ def load(
     _require_choice("dtype", dtype, DTYPES)
     from vivavoce.checkpoints import load_system  # here, for it is what loads torch or mlx
 
-    return TTS(load_system(model, backend, device, dtype, compile, vocoder))
+    return TTS(load_system(model, backend, device, dtype, compile, vocoder, bits))
 
 
 def piece_seed(seed: int, index: int) -> int:

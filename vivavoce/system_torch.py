@@ -24,7 +24,7 @@ from vivavoce.config import SamplingConfig, SpeakOptions
 from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, DurationTransformer, Nanospeech
 from vivavoce.mel_torch import LogMel
 from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
-from vivavoce.text import CharTokenizer, read_vocabulary
+from vivavoce.text import CharTokenizer, evenly_in_words, read_vocabulary
 
 if TYPE_CHECKING:
     from vivavoce.vocoder_torch import Vocoder
@@ -62,20 +62,6 @@ def placement(device: str, dtype: str) -> Placement:
 def read_characters(path: Path) -> list[str]:
     """The entries of a published vocab.txt, in the order of their ids."""
     return read_vocabulary(path)
-
-
-def evenly_in_words(text: str, frames: np.ndarray) -> np.ndarray:
-    """Character durations [T] with each word's total spread evenly over its characters.
-
-    Word times say how long a word is, not its letters, so this is what a model that learned from them has seen.
-    """
-    spread = frames.astype(np.float32).copy()
-    start = 0
-    for i in range(1, len(text) + 1):
-        if i == len(text) or (text[i] == " ") != (text[start] == " "):
-            spread[start:i] = spread[start:i].mean()
-            start = i
-    return spread
 
 
 class NanospeechSystem:

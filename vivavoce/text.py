@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from vivavoce.text_rules import (
     AT_START,
     BEFORE_NUMBER,
@@ -476,3 +478,17 @@ class ByteTokenizer:
         """`text` without lone surrogates, and each distinct one dropped."""
         lone = dict.fromkeys(c for c in text if 0xD800 <= ord(c) < 0xE000)
         return "".join(c for c in text if c not in lone), [Change("fit", c, "") for c in lone]
+
+
+def evenly_in_words(text: str, frames: np.ndarray) -> np.ndarray:
+    """Character durations [T] with each word's total spread evenly over its characters.
+
+    Word times say how long a word is, not its letters, so this is what a model that learned from them has seen.
+    """
+    spread = frames.astype(np.float32).copy()
+    start = 0
+    for i in range(1, len(text) + 1):
+        if i == len(text) or (text[i] == " ") != (text[start] == " "):
+            spread[start:i] = spread[start:i].mean()
+            start = i
+    return spread

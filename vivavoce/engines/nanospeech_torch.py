@@ -140,13 +140,17 @@ class TextEncoder(nn.Module):
             ids = F.pad(ids[:, :size], (0, max(0, size - ids.shape[1]))) * keep.long()[:, None]
             return self._encode(ids, length_mask(tokens, size))
         present = ids > 0
-        x = self._encode(ids, present)
+        x = self.characters(text)
         weights = present.float() if self.align == "average" or durations is None else durations * present
         index, share = character_index(weights, tokens, size)
         width = weights.gather(1, index) * (tokens / weights.sum(-1).clamp(min=1e-6))[:, None]  # tokens a character
         x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
         place = self.place(torch.stack((share - 0.5, width.log1p()), dim=-1).to(self.place.weight.dtype))
         return (x + place) * keep[:, None, None].to(x.dtype)
+
+    def characters(self, text: Tensor) -> Tensor:
+        """Ids [B, T], padded with -1 → one vector for each character [B, T, text_dim], before any stretching."""
+        return self._encode(text + 1, text >= 0)
 
     def _encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         x = self.embed(ids)
@@ -353,13 +357,20 @@ class Nanospeech(nn.Module):
         drop: float = 0.1,
         time: Tensor | None = None,
         noise: Tensor | None = None,
+        teacher: Nanospeech | None = None,
+        guidance: float = 0.0,
     ) -> Tensor:
         """Conditional flow-matching loss (arXiv:2210.02747), a scalar: mean squared error of the velocity.
 
         `mel` log-mel [B, N, M], `text` ids [B, T], frames `lengths` [B], `durations` [B, T], `speaker` [B, V].
-        `drop` is the share of *samples* that lose their conditions, for guidance. `time` [B] and `noise` [B, N, M] fix
-        what is otherwise drawn. With an audio prompt, 70 to 100 % of the frames are hidden and bear the loss; a model
-        with a speaker vector alone has loss on every frame.
+        `drop` is the share of *samples* that lose their conditions, for guidance; 0 keeps them all. `time` [B] and
+        `noise` [B, N, M] fix what is otherwise drawn. With an audio prompt, 70 to 100 % of the frames are hidden and
+        bear the loss; a model with a speaker vector alone has loss on every frame.
+
+        With `guidance` w the velocity to learn is the guided one, so that one pass a step comes to do what takes two. A
+        `teacher`, a trained model that stays as it is, says what that is: v + w (v - v_null). Without one the model is
+        its own (model guidance, arXiv:2502.12154): its v already has the guidance, so the data's velocity is moved by
+        w / (1 + w) (v - v_null). Samples without their conditions learn the data's velocity, as ever.
         """
         target = self.scaled(mel)
         batch, frames, _ = target.shape
@@ -377,14 +388,23 @@ class Nanospeech(nn.Module):
             hidden = self._hidden_span(lengths, frames)
             prompt = torch.where(hidden[..., None], torch.zeros_like(target), target) * valid[..., None]
             scored = hidden & valid
-            keep_voice = kept & (
-                torch.rand(batch, device=device) >= 0.3
-            )  # F5 drops the prompt more often than the text
+            if drop > 0:  # F5 drops the prompt more often than the text
+                keep_voice = kept & (torch.rand(batch, device=device) >= 0.3)
         velocity = self.transformer(
             x, time, text, lengths, durations=durations, prompt=prompt, speaker=speaker,
             keep_text=kept, keep_voice=keep_voice,
         )  # fmt: skip
-        error = (velocity.float() - (target - noise)).square().mean(-1)
+        wanted = target - noise
+        if guidance > 0:
+            given = {"durations": durations, "prompt": prompt, "speaker": speaker}
+            with torch.no_grad():
+                if teacher is None:
+                    null = self.transformer(x, time, text, lengths, **given, keep_text=0 * time, keep_voice=0 * time)
+                    guided = wanted + guidance / (1 + guidance) * (velocity.detach() - null).float()
+                else:
+                    guided = teacher.guided(x, time, text, lengths, guidance, **given).float()
+            wanted = torch.where(kept[:, None, None], guided, wanted)
+        error = (velocity.float() - wanted).square().mean(-1)
         return (error * scored).sum() / scored.sum().clamp(min=1)
 
     def _hidden_span(self, lengths: Tensor, frames: int) -> Tensor:
@@ -394,6 +414,22 @@ class Nanospeech(nn.Module):
         start = (torch.rand(len(lengths), device=lengths.device) * (lengths - span + 1)).long()
         position = torch.arange(frames, device=lengths.device)[None]
         return (position >= start[:, None]) & (position < (start + span)[:, None])
+
+    def guided(
+        self, x: Tensor, time: Tensor, text: Tensor, lengths: Tensor, cfg: float, **given: Tensor | None
+    ) -> Tensor:
+        """Velocity [B, N, M] with classifier-free guidance (arXiv:2207.12598) of strength w: v + w (v - v_null).
+
+        Arguments as for `DiT.forward`; `given` are its conditions.
+        """
+        if cfg <= 1e-5:
+            return self.transformer(x, time, text, lengths, **given)
+        # both passes in one batch: the second half has everything dropped
+        twice = {name: None if value is None else torch.cat((value, value)) for name, value in given.items()}
+        keep = torch.arange(2 * len(x), device=x.device) < len(x)
+        x, time, text, lengths = (torch.cat((value, value)) for value in (x, time, text, lengths))
+        v, v_null = self.transformer(x, time, text, lengths, **twice, keep_text=keep, keep_voice=keep).chunk(2)
+        return v + cfg * (v - v_null)
 
     @torch.inference_mode()
     def sample(
@@ -432,20 +468,10 @@ class Nanospeech(nn.Module):
                 )
             known = F.pad(self.scaled(prompt), (0, 0, 0, max(0, frames - prompt.shape[1])))[:, :frames]
             known = (known * length_mask(inside, frames)[..., None]).to(noise.dtype)
-        conditions = {"durations": durations, "prompt": known, "speaker": speaker}
-        guided = cfg > 1e-5
-        if guided:  # both passes in one batch: the second half has everything dropped
-            conditions = {k: None if v is None else torch.cat((v, v)) for k, v in conditions.items()}
-            text, lengths = torch.cat((text, text)), torch.cat((lengths, lengths))
-            conditions["keep_text"] = conditions["keep_voice"] = torch.arange(2 * batch, device=noise.device) < batch
+        given = {"durations": durations, "prompt": known, "speaker": speaker}
 
         def velocity(t: float, x: Tensor) -> Tensor:
-            x = torch.cat((x, x)) if guided else x
-            v = self.transformer(x, x.new_full((len(x),), t), text, lengths, **conditions)
-            if not guided:
-                return v
-            v, v_null = v.chunk(2)
-            return v + cfg * (v - v_null)
+            return self.guided(x, x.new_full((len(x),), t), text, lengths, cfg, **given)
 
         return self.unscaled(solvers.integrate(velocity, noise, times, method, progress))
 

@@ -1,0 +1,69 @@
+"""Fine-tune a model of ours with MLX, on a folder with NAME.wav and what is said in it, NAME.txt.
+
+python examples/finetune_mlx.py RECORDINGS OUT --steps 500
+vivavoce "Hello." --model OUT --ref-audio RECORDINGS/NAME.wav     # with either backend
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+import numpy as np
+
+from vivavoce import checkpoints, checkpoints_mlx
+from vivavoce.system_mlx import NanospeechSystem, pad_sequence
+from vivavoce.text import evenly_in_words, normalise
+from vivavoce.voices import Voice
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("recordings", type=Path, help="folder with NAME.wav, 1 to 15 s each, and NAME.txt")
+parser.add_argument("out", type=Path, help="folder for the model, which is not there yet")
+parser.add_argument("--model", default="bundled", help="where to start")
+parser.add_argument("--steps", type=int, default=500)
+parser.add_argument("--batch", type=int, default=8, help="recordings in one step")
+parser.add_argument("--rate", type=float, default=1e-4, help="learning rate at the start")
+
+
+def read(system: NanospeechSystem, wav: Path) -> dict[str, Any]:
+    """Mel frames [N, M], ids [T], frames of each character [T] as the duration model guesses them, speaker [V]."""
+    voice = system.embedded(Voice.from_file(wav))
+    words, _ = normalise(wav.with_suffix(".txt").read_text(encoding="utf-8"))
+    text = f" {system.tokenizer.fit(words)[0].strip()} "  # the silences at both ends belong to a space
+    ids = np.array(system.tokenizer.encode(text))
+    frames = system.duration.predict(mx.array(ids)[None], mx.array(voice.embedding)[None])[0]
+    mel = system.log_mel(mx.array(voice.samples)[None])[0]
+    return {"mel": mel, "text": ids, "durations": evenly_in_words(text, np.array(frames)), "speaker": voice.embedding}
+
+
+def batch(items: list[dict[str, Any]]) -> dict[str, mx.array]:
+    lengths = [len(i["mel"]) for i in items]
+    made = {name: pad_sequence([i[name] for i in items], fill) for name, fill in (("text", -1), ("durations", 0))}
+    made["mel"] = mx.stack([mx.pad(i["mel"], [(0, max(lengths) - len(i["mel"])), (0, 0)]) for i in items])
+    return {**made, "lengths": mx.array(lengths), "speaker": mx.array(np.stack([i["speaker"] for i in items]))}
+
+
+def main() -> None:
+    args = parser.parse_args()
+    system: Any = checkpoints.load_system(args.model, "mlx")
+    items = [read(system, wav) for wav in sorted(args.recordings.glob("*.wav"))]
+    shutil.copytree(checkpoints.find(args.model), args.out, ignore=shutil.ignore_patterns("*.md"))
+    model, chance = system.model, np.random.default_rng(0)
+    model.unfreeze()
+    model.train()
+    optimiser = optim.AdamW(optim.cosine_decay(args.rate, args.steps), betas=[0.9, 0.95])
+    loss_and_gradients = nn.value_and_grad(model, lambda batch: model.loss(**batch))
+    for step in range(args.steps):
+        chosen = chance.choice(len(items), min(args.batch, len(items)), replace=False)
+        loss, gradients = loss_and_gradients(batch([items[i] for i in chosen]))
+        optimiser.update(model, optim.clip_grad_norm(gradients, 1.0)[0])
+        mx.eval(model.parameters(), optimiser.state)
+        print(f"step {step + 1} of {args.steps}: loss {loss.item():.4f}")
+    checkpoints_mlx.save_weights(model, args.out / "model.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""How the MLX files differ from their PyTorch twins: test_mirror.py allows what `ONLY` names, this script prints all.
+
+python tests/mirror.py                # the diffs of all twins, after what is called otherwise is called alike
+python tests/mirror.py mel vocoder    # of some
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from difflib import SequenceMatcher, unified_diff
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent / "vivavoce"
+TWINS = ("mel", "vocoder", "speaker", "engines/nanospeech", "system", "checkpoints")
+
+# What is called otherwise in the two libraries, or has no counterpart worth a difference.
+WORDS = (
+    (r"\bmx\.array\b", "Tensor"),
+    (r"\b__call__\b", "forward"),
+    (r"_(torch|mlx)\b", "_backend"),
+    (r"\b(PyTorch|MLX)\b", "Backend"),
+    (r"\bDiT\.forward\b", "DiT"),
+)
+
+# What one twin alone has, or has otherwise: a definition by its name, or a comment by its text. All else is in both, in
+# one order: classes and functions with their signatures and docstrings, constants, comments.
+UNDERSCORE = "an underscore keeps what is no weight out of the parameters"
+ONLY: dict[str, tuple[str, ...]] = {
+    "mel": (UNDERSCORE,),
+    "vocoder": (
+        UNDERSCORE,
+        "ISTFTHead.inverse",  # each says what its library lacks
+        "Each frame cut into pieces of a hop",  # MLX has no fold
+    ),
+    "speaker": (
+        "lazy weights belong",
+        UNDERSCORE,
+        "from_backend",  # MLX's LSTM has one layer and one bias
+        "hidden: [layers, B, H]",
+        "[B, N, H]",
+        "zeros, as librosa pads",
+    ),
+    "engines/nanospeech": (
+        "DiT.__init__.calm",
+        "not its weight's, which may be quantised",
+        "The tiny number gives a channel",
+        "Backend is lazy",
+        "as torch, where none is named",
+    ),
+    "system": (
+        "Lazy weights belong",
+        "Result",
+        "on_device",  # in place of tensor.to(device)
+        "pad_sequence",  # in place of torch's
+    ),
+    "checkpoints": (
+        "GROUP",
+        "weights that share a scale",
+        "quantise",
+        "read_weights",  # pickles are PyTorch's
+        "pickle.UnpicklingError",
+        "load_weights",  # for the PyTorch trainer
+        "save_weights",  # for examples/finetune_mlx.py
+        "swap_layout",
+        "load_system",  # bits
+        "---- published whisperspeech models",  # that engine has no MLX half
+        "load_t2s",
+        "load_s2a",
+    ),
+}
+
+
+def source(twin: str, backend: str) -> str:
+    return (PACKAGE / f"{twin}_{backend}.py").read_text(encoding="utf-8")
+
+
+def alike(text: str) -> str:
+    """`text` with the words of both libraries made one."""
+    for pattern, word in WORDS:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def signature(node: ast.FunctionDef) -> str:
+    """Arguments and result of a function, without `device`: in MLX an operation has one, an array has none."""
+    arguments = node.args
+    first = len(arguments.args) - len(arguments.defaults)
+    for index, argument in reversed(list(enumerate(arguments.args))):
+        if argument.arg == "device" and "torch.device" in ast.unparse(argument):
+            del arguments.args[index]
+            if index >= first:
+                del arguments.defaults[index - first]
+    return f"({ast.unparse(arguments)}) -> {node.returns and ast.unparse(node.returns)}"
+
+
+def definitions(source: str) -> list[str]:
+    """Constants, and classes and functions with signature and docstring, from the top of a file to its end."""
+
+    def visit(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                bases = ", ".join(map(ast.unparse, node.bases))
+                yield f"{prefix}{node.name}({bases}) {ast.get_docstring(node)}"
+                yield from visit(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.FunctionDef):
+                yield f"{prefix}{node.name}{signature(node)} {ast.get_docstring(node)}"
+                yield from visit(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.Assign) and not prefix:
+                yield f"{ast.unparse(node.targets[0])} = {ast.unparse(node.value)}"
+
+    tree = ast.parse(source)
+    return [alike(text) for text in (ast.get_docstring(tree) or "", *visit(tree.body, ""))]
+
+
+def comments(source: str) -> list[str]:
+    """Every comment for readers, from the top of a file to its end."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    found = (token.string.removeprefix("#").strip() for token in tokens if token.type == tokenize.COMMENT)
+    return [alike(text) for text in found if not text.startswith(("type:", "fmt:"))]
+
+
+def differences(torch: str, mlx: str) -> list[str]:
+    """The definitions and comments of two sources that are not in both, at the same place in the order."""
+    found = []
+    for read in (definitions, comments):
+        ours, theirs = read(torch), read(mlx)
+        for _, i, j, k, m in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+            if ours[i:j] != theirs[k:m]:
+                found += [f"PyTorch alone: {text}" for text in ours[i:j]]
+                found += [f"MLX alone: {text}" for text in theirs[k:m]]
+    return found
+
+
+def diff(twin: str) -> str:
+    """The unified diff of the two sources with the words of both libraries made one."""
+    sides = [alike(source(twin, backend)).splitlines() for backend in ("torch", "mlx")]
+    names = [f"vivavoce/{twin}_{backend}.py" for backend in ("torch", "mlx")]
+    return "\n".join(unified_diff(*sides, *names, lineterm="", n=1))
+
+
+def main(arguments: list[str]) -> int:
+    if unknown := [name for name in arguments if name not in TWINS]:
+        print(f"{unknown[0]!r} has no twin; known are {', '.join(TWINS)}", file=sys.stderr)
+        return 2
+    for twin in arguments or TWINS:
+        print(diff(twin))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
