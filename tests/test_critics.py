@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from test_data import write_corpus
+from test_train import newest, recipe, same
 from torch import Tensor
 
 from vivavoce.train.critics import Critics
+from vivavoce.train.export import export
+from vivavoce.train.loop import Run
+from vivavoce.train.tasks import load_task
 
 torch.set_num_threads(1)
 
@@ -63,3 +70,19 @@ def test_a_step_asks_some_and_over_time_all() -> None:
         assert len(some) == 3
         asked |= set(some)
     assert asked == {*critics.periods, *critics.spectra}
+
+
+def test_a_run_with_critics_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    shards = write_corpus(tmp_path / "corpus", 6, 1)
+    states = []
+    for name, stops in (("whole", [4]), ("parts", [2, 4])):
+        for stop in stops:
+            values = {**recipe("vocoder", max_steps=stop), "adversarial_weight": 0.1, "matching_weight": 0.1}
+            Run(load_task("vocoder", values), shards, [], tmp_path / name).go(None)
+        states.append(newest(tmp_path / name))
+    same(*states)
+    whole, parts = states
+    for name, tensor in whole["critics"].items():
+        torch.testing.assert_close(tensor, parts["critics"][name], rtol=0, atol=1e-6)
+    export(tmp_path / "parts", tmp_path / "model")
+    assert not any("critic" in name for name in load_file(tmp_path / "model" / "model.safetensors"))

@@ -104,6 +104,12 @@ def test_a_sharded_run_that_was_interrupted_is_the_replicated_run(launched: Path
     assert newest(launched / "sharded")["step"] == 5
 
 
+def test_two_processes_train_the_same_critics(launched: Path) -> None:
+    (before, after), others = (torch.load(launched / f"critics-{rank}.pt", weights_only=True) for rank in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(before + after, others[0] + others[1], strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
 # ---- the launcher that users have -----------------------------------------------------------------------------------
 
 

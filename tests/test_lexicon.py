@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from test_data import write_corpus
+from test_train import newest, recipe, rows
 
 from vivavoce.config import NanospeechConfig
 from vivavoce.text import CharTokenizer
+from vivavoce.train.export import export
 from vivavoce.train.lexicon import SLOTS, Lexicon, PronouncingNanospeech
+from vivavoce.train.loop import Run
+from vivavoce.train.tasks import load_task
 
 torch.set_num_threads(1)
 TOKENIZER = CharTokenizer(" abcdefghijklmnopqrstuvwxyz'")
@@ -107,3 +114,29 @@ def test_what_is_no_dictionary_is_named(tmp_path: Path, text: bytes | None, told
         path.write_bytes(text)
     with pytest.raises(ValueError, match=f"words.dict: {told}"):
         Lexicon.load(path, TOKENIZER)
+
+
+def test_the_bundled_models_three_runs_in_small(tmp_path: Path) -> None:
+    """A dictionary, then guidance from what that gave, then on without a teacher; none of it is in the export."""
+    shards = write_corpus(tmp_path / "corpus", 6, 1, words=True)
+    (tmp_path / "words.dict").write_text(CMU, encoding="utf-8")
+    model = {**recipe("nanospeech")["model"], "audio_prompt": False, "speaker_dim": 256}
+
+    def trained(name: str, start: str | None, **settings: Any) -> dict[str, Any]:
+        values = {**recipe("nanospeech", max_steps=2), "model": model, **settings}
+        Run(load_task("nanospeech", values), shards, shards, tmp_path / name, start).go(None)
+        export(tmp_path / name, tmp_path / f"{name}-model")
+        return rows(tmp_path / name)[-1]
+
+    last = trained("words", None, lexicon=str(tmp_path / "words.dict"), lexicon_words=16)
+    assert last["valid_phones"] > 0
+    assert any("pronunciation" in name for name in newest(tmp_path / "words")["model"])
+    assert not any("pronunciation" in name for name in load_file(tmp_path / "words-model" / "model.safetensors"))
+    taught = trained("taught", str(tmp_path / "words-model"), guidance=2.0, teacher=str(tmp_path / "words-model"))
+    alone = trained("alone", str(tmp_path / "words"), guidance=2.0)
+    assert "valid_phones" not in taught and taught["valid_loss"] != alone["valid_loss"]
+
+
+def test_a_teacher_without_guidance_is_refused() -> None:
+    with pytest.raises(ValueError, match="teacher is 'bundled'; it must be empty where guidance is 0"):
+        load_task("nanospeech", {**recipe("nanospeech"), "teacher": "bundled"})

@@ -108,6 +108,13 @@ def main(data: list[str], out: Path) -> None:
     go(loop.Run(task, data, [], out / "streamed"))
     (out / f"seen-{rank}.json").write_text(json.dumps(task.seen))
 
+    values = {**recipe("vocoder"), "adversarial_weight": 0.1, "matching_weight": 0.1}
+    run = loop.Run(tasks.load_task("vocoder", values), data, [], out / "critics")
+    before = [parameter.detach().clone() for parameter in run.critics.parameters()]  # type: ignore[union-attr]
+    go(run)
+    assert run.critics is not None
+    torch.save([before, [parameter.detach() for parameter in run.critics.parameters()]], out / f"critics-{rank}.pt")
+
     whole = [noted(frames_per_batch=300, max_steps=steps) for steps in (4, 2, 4)]
     go(loop.Run(whole[0], data, data[:1], out / "replicated"))
     accelerator, loop.Accelerator = loop.Accelerator, Sharding  # type: ignore[misc]

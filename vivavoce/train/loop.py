@@ -225,7 +225,8 @@ class Run:
         if state is not None:
             critics.load_state_dict(state["critics"])
             optimizer.load_state_dict(state["critics_optimizer"])
-        return self.accelerator.prepare(critics, optimizer)
+        # Not wrapped for several processes: a step asks some of them only, which wrappers take for a mistake.
+        return critics.to(self.accelerator.device), self.accelerator.prepare_optimizer(optimizer)
 
     def _corpus(self, shards: list[str]) -> Corpus | Stream:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -342,7 +343,6 @@ class Run:
         batches = [self._to_device(self.task.collate(i)) for i in items]
         # A loss is a mean over its batch, and processes average their gradients: the share of the step's whole weight
         # makes of it what the batches, joined to one, would give.
-        critics = None if self.critics is None else accelerator.unwrap_model(self.critics)
         weights = [self.task.weight(b) for b in batches]
         rows = self._of_all([sum(weights), sum(i["length"] for part in items for i in part), *self.corpus.place])
         everything = max(1, sum(row[0] for row in rows))
@@ -352,7 +352,7 @@ class Run:
             apart = accelerator.no_sync(self.model) if part + 1 < len(batches) else contextlib.nullcontext()
             with apart:
                 with accelerator.autocast():
-                    loss = self.task.loss(self.model, batch, critics) * (weight / everything)
+                    loss = self.task.loss(self.model, batch, self.critics) * (weight / everything)
                 accelerator.backward(loss * len(rows))
             total += loss.item()
         if len(rows) > 1:
@@ -384,6 +384,10 @@ class Run:
             with self.accelerator.autocast():
                 loss = self.task.critics_loss(self.model, batch, critics) / len(batches)
             self.accelerator.backward(loss)
+        if self.accelerator.num_processes > 1:
+            for parameter in critics.parameters():
+                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = self.accelerator.reduce(own, "mean")
         self.critics_optimizer.step()
 
     def _validate(self) -> None:
@@ -446,8 +450,7 @@ class Run:
     def _critics_state(self) -> dict[str, Any]:
         if self.critics is None:
             return {}
-        critics = self.accelerator.get_state_dict(self.critics)
-        return {"critics": critics, "critics_optimizer": whole(self.critics_optimizer.state_dict())}
+        return {"critics": self.critics.state_dict(), "critics_optimizer": self.critics_optimizer.state_dict()}
 
     def _save(self) -> None:
         if self.main or self.sharded:
