@@ -121,22 +121,15 @@ def _published_format(folder: Path) -> Parts:
     characters = read_characters(folder / "vocab.txt")
     path = folder / "model.safetensors"
     config, weights = checkpoints.import_nanospeech(read_weights(path), str(path))
-    _check_rows(folder / "vocab.txt", characters, config.vocab_size, path.name)
+    checkpoints.check_rows(folder / "vocab.txt", characters, config.vocab_size, path.name)
     model = fill(Nanospeech(config), weights, path)
     duration = None  # without its file the length is estimated from the reference's pace
     path = folder / "duration.safetensors"
     if path.exists():
         its_config, weights = checkpoints.import_duration(read_weights(path), str(path))
-        _check_rows(folder / "vocab.txt", characters, its_config.vocab_size, path.name)
+        checkpoints.check_rows(folder / "vocab.txt", characters, its_config.vocab_size, path.name)
         duration = fill(duration_model(its_config), weights, path)
     return Parts(model, duration, checkpoints.PUBLISHED_VOCODER, characters, SamplingConfig())
-
-
-def _check_rows(vocabulary: Path, characters: list[str], rows: int, weights: str) -> None:
-    """The published loader counts the nothing after a final line end as an entry, so such weights have a row more."""
-    spare = vocabulary.read_bytes().endswith(b"\n")
-    if rows not in (len(characters), len(characters) + spare):
-        raise ValueError(f"{vocabulary}: {len(characters)} characters, but {weights} has {rows}")
 
 
 def load_vocoder(name: str, beside: Path | None = None) -> Vocoder:

@@ -1,0 +1,350 @@
+"""Semantic tokens in PyTorch: what Whisper's encoder hears, 25 times a second, as one of a few hundred codes.
+
+Whisper (arXiv:2212.04356) stays as it is. Between its encoder and its decoder a bottleneck is trained, as in
+collabora/WhisperSpeech, whose checkpoints load here: neighbouring frames are averaged, a codebook is asked for the
+nearest by cosine similarity, and a transformer block makes frames of it that the decoder can read again.
+
+Shapes: B batch, N Whisper's frames (50 a second), T codes, D Whisper's width, M mel bins, K text tokens, V vocabulary.
+Knows nothing about strings or files: it gets 16 kHz samples and gives integer ids, of text too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivavoce.audio import mel_filterbank
+from vivavoce.config_whisperspeech import SemanticConfig, WhisperConfig
+from vivavoce.transformer_torch import (
+    Block,
+    KeysValues,
+    initialise,
+    learning_rates,
+    length_mask,
+    rotary_table,
+    sinusoids,
+)
+
+PADDING = -1  # id of a position without a value, in what callers give
+SAMPLE_RATE = 16_000  # Hz, of everything that Whisper hears
+HOP = 160  # samples between its mel frames, two of which make one of the encoder's
+SILENCE = -1.5  # what its log-mel frames hold where there is no sound at all
+
+
+# ---- Whisper --------------------------------------------------------------------------------------------------------
+
+
+class WhisperMel(nn.Module):
+    """Samples [S] at 16 kHz → Whisper's log-mel frames [S // 160, M]."""
+
+    window: Tensor
+    filterbank: Tensor
+
+    def __init__(self, n_mels: int, n_fft: int = 400):
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        bank = torch.from_numpy(mel_filterbank(SAMPLE_RATE, n_fft, n_mels, scale="slaney", norm="slaney"))
+        self.register_buffer("filterbank", bank, persistent=False)  # [n_fft // 2 + 1, M]
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """`wave` is float in [-1, 1]. Raises ValueError for fewer samples than half a window (nothing to reflect)."""
+        if wave.ndim != 1 or len(wave) <= self.n_fft // 2:
+            raise ValueError(
+                f"waveform of shape {tuple(wave.shape)}; it must be [samples] with more than {self.n_fft // 2} samples"
+            )
+        padded = F.pad(wave[None, None].float(), (self.n_fft // 2,) * 2, mode="reflect")[0, 0]
+        frames = padded.unfold(0, self.n_fft, HOP)[:-1] * self.window
+        mel = (torch.fft.rfft(frames).abs().square() @ self.filterbank).clamp(min=1e-10).log10()
+        return (torch.maximum(mel, mel.max() - 8) + 4) / 4  # 80 dB below the loudest there is nothing
+
+
+class WhisperEncoder(nn.Module):
+    """Log-mel frames of a 30 s window [B, 2 N, M] → [B, N, D]."""
+
+    positions: Tensor
+
+    def __init__(self, config: WhisperConfig):
+        super().__init__()
+        width, heads = config.n_audio_state, config.n_audio_head
+        self.conv1 = nn.Conv1d(config.n_mels, width, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, kernel_size=3, stride=2, padding=1)
+        self.register_buffer("positions", sinusoids(config.n_audio_ctx, width), persistent=False)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, 4, (width // heads) ** -0.5) for _ in range(config.n_audio_layer)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        x = F.gelu(self.conv2(F.gelu(self.conv1(mel.transpose(1, 2))))).transpose(1, 2) + self.positions
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+class WhisperDecoder(nn.Module):
+    """Text tokens and the encoder's frames → logits of the next token."""
+
+    def __init__(self, config: WhisperConfig):
+        super().__init__()
+        width, self.heads = config.n_text_state, config.n_text_head
+        self.token_embed = nn.Embedding(config.n_vocab, width)
+        self.positions = nn.Parameter(torch.zeros(config.n_text_ctx, width))
+        self.blocks = nn.ModuleList(
+            Block(width, self.heads, 4, (width // self.heads) ** -0.5, cross=True) for _ in range(config.n_text_layer)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def context(self, frames: Tensor) -> list[KeysValues]:
+        """Frames [B, N, D] → keys and values of each layer's cross-attention."""
+        layers = []
+        for block in self.blocks:
+            assert isinstance(block, Block) and block.cross is not None
+            layers.append(block.cross.keys_values(frames))
+        return layers
+
+    def forward(
+        self,
+        tokens: Tensor,
+        context: list[KeysValues],
+        cache: list[KeysValues] | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        """Tokens [B, K] → logits [B, K, V], float32. With a `cache`, the tokens stand at `start` and after it."""
+        count = tokens.shape[1]
+        positions = torch.arange(start, start + count, device=tokens.device)
+        mask = None
+        if start:
+            mask = torch.arange(start + count, device=tokens.device) <= positions[:, None]
+        x = self.token_embed(tokens) + self.positions[start : start + count]
+        for number, block in enumerate(self.blocks):
+            x = block(
+                x,
+                mask=mask,
+                causal=mask is None and count > 1,
+                context=context[number],
+                cache=None if cache is None else cache[number],
+                positions=positions,
+            )
+        return F.linear(self.norm(x), self.token_embed.weight).float()
+
+
+class Whisper(nn.Module):
+    """OpenAI's speech recogniser, for its two halves. It is never trained here."""
+
+    def __init__(self, config: WhisperConfig):
+        super().__init__()
+        self.config = config
+        self.mel = WhisperMel(config.n_mels)
+        self.encoder = WhisperEncoder(config)
+        self.decoder = WhisperDecoder(config)
+
+    @property
+    def window(self) -> int:
+        """Samples that it hears at once: 30 s."""
+        return self.config.n_audio_ctx * 2 * HOP
+
+    def frames(self, waves: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Waves [S] of 30 s at most → encoded frames [B, N, D] of the whole window, and how many are sound [B]."""
+        size = self.config.n_audio_ctx * 2
+        for wave in waves:
+            if len(wave) > self.window:
+                raise ValueError(f"{len(wave)} samples; Whisper hears at most {self.window} at once")
+        mels = [self.mel(wave) for wave in waves]
+        padded = torch.stack([F.pad(mel, (0, 0, 0, size - len(mel)), value=SILENCE) for mel in mels])
+        sounds = torch.tensor([len(mel) // 2 for mel in mels], device=padded.device)
+        return self.encoder(padded.to(self.encoder.conv1.weight.dtype)), sounds
+
+    @torch.inference_mode()
+    def transcribe(self, frames: Tensor, language: str = "en", limit: int = 200) -> list[list[int]]:
+        """Frames [B, N, D], the encoder's own or from codes → text token ids, the likeliest one after another."""
+        config = self.config
+        batch = len(frames)
+        begin = config.start_tokens(language)
+        limit = min(limit, config.n_text_ctx - len(begin))
+        context = self.decoder.context(frames)
+        shape = (batch, config.n_text_head, len(begin) + limit, config.n_text_state // config.n_text_head)
+        cache = [(frames.new_zeros(shape), frames.new_zeros(shape)) for _ in context]
+        given = torch.tensor([begin] * batch, device=frames.device)
+        tokens = given
+        for _ in range(limit):
+            logits = self.decoder(given, context, cache, start=tokens.shape[1] - given.shape[1])
+            given = logits[:, -1, : config.end_token + 1].argmax(-1)[:, None]  # special tokens are not text
+            tokens = torch.cat((tokens, given), dim=1)
+            if bool((tokens == config.end_token).any(1).all()):
+                break
+        texts = [row[len(begin) :] for row in tokens.tolist()]
+        return [row[: row.index(config.end_token)] if config.end_token in row else row for row in texts]
+
+
+# ---- bottleneck -----------------------------------------------------------------------------------------------------
+
+
+class Codebook(nn.Module):
+    """Unit vectors [C, W]; the nearest by cosine similarity is a vector's code. They follow what is given to them.
+
+    The update is that of VQ-VAE with moving averages (arXiv:1711.00937, appendix A), on the unit sphere.
+    """
+
+    vectors: Tensor
+    average: Tensor
+
+    def __init__(self, rows: int, width: int, choices: int, decay: float):
+        super().__init__()
+        self.choices, self.decay = choices, decay
+        vectors = F.normalize(torch.randn(rows, width), dim=-1)
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("average", vectors.clone())
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Vectors [..., W] → codes [...]."""
+        return (F.normalize(x.float(), dim=-1) @ self.vectors[: self.choices].T).argmax(-1)
+
+    @torch.no_grad()
+    def follow(self, x: Tensor, codes: Tensor) -> None:
+        """Move the vectors towards the means of the unit vectors x [P, W] with these codes [P]."""
+        total = torch.zeros_like(self.average).index_add_(0, codes, x.float())
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(total)
+        self.average.lerp_(total, 1 - self.decay)
+        self.vectors.copy_(F.normalize(self.average, dim=-1))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, rounds: int = 20) -> None:
+        """Start from k-means on vectors x [P, W], P at least the number of codes."""
+        if len(x) < self.choices:
+            raise ValueError(f"{len(x)} vectors for {self.choices} codes; there must be at least as many")
+        x = F.normalize(x.float(), dim=-1)
+        centres = x[torch.randperm(len(x), device=x.device)[: self.choices]]
+        for _ in range(rounds):
+            codes = (x @ centres.T).argmax(-1)
+            moved = F.normalize(torch.zeros_like(centres).index_add_(0, codes, x), dim=-1)
+            used = torch.bincount(codes, minlength=self.choices) > 0
+            spare = x[torch.randint(len(x), (self.choices,), device=x.device)]
+            centres = torch.where(used[:, None], moved, spare)  # a centre without followers starts elsewhere
+        self.vectors[: self.choices] = centres
+        self.average.copy_(self.vectors)
+
+
+class Semantic(nn.Module):
+    """The bottleneck. Whisper is given to its methods, for it is neither trained nor saved with it."""
+
+    def __init__(self, config: SemanticConfig):
+        super().__init__()
+        self.config = config
+        width = config.whisper.n_audio_state
+        self.ff_norm = nn.LayerNorm(width)
+        self.ff = nn.Sequential(
+            nn.Linear(width, width * config.ff_mult), nn.GELU(), nn.Linear(width * config.ff_mult, width)
+        )
+        self.project_in = nn.Linear(width, config.code_width)
+        self.project_out = nn.Linear(config.code_width, width)
+        rows = config.codes + (config.padding_code != "none")
+        choices = config.codes + (config.padding_code == "among")
+        self.codebook = Codebook(rows, config.code_width, choices, config.decay)
+        self.padding_row = config.codes if config.padding_code != "none" else 0
+        self.positions = nn.Embedding(config.whisper.n_audio_ctx, width)
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, config.ff_mult, config.attention_scale) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        initialise(self, config.init_std, config.embedding_std)
+
+    def learning_rates(self) -> dict[str, float]:
+        """Factor on the learning rate of each trainable parameter, by name (muP, arXiv:2203.03466)."""
+        base = round(self.config.whisper.n_audio_state / self.config.relative_width)
+        return learning_rates(self, base, 1.0, projector_lr=base / self.config.whisper.n_audio_state)
+
+    def before_codes(self, frames: Tensor) -> Tensor:
+        """Whisper's frames [B, N, D] → unit vectors [B, T, W] that are to be quantised."""
+        x = frames.unflatten(1, (-1, self.config.downsample)).mean(2)
+        x = x + self.ff(self.ff_norm(x))
+        return F.normalize(self.project_in(x), dim=-1)
+
+    def after_codes(self, vectors: Tensor) -> Tensor:
+        """Vectors [B, N, W], already at the frames' rate, → frames [B, N, D] for Whisper's decoder."""
+        places = torch.arange(vectors.shape[1], device=vectors.device)
+        x = self.project_out(vectors) + self.positions(places)
+        table = rotary_table(places, self.config.head_dim)
+        for block in self.blocks:
+            x = block(x, table)
+        return self.norm(x)
+
+    def dequantise(self, codes: Tensor) -> Tensor:
+        """Codes [B, T], padded with PADDING, T at most a window's → frames of the whole window [B, N, D].
+
+        Raises ValueError for more codes than the window has.
+        """
+        if codes.shape[1] > self.config.length:
+            raise ValueError(f"{codes.shape[1]} codes; Whisper's window holds {self.config.length}")
+        codes = F.pad(codes, (0, self.config.length - codes.shape[1]), value=PADDING)
+        codes = torch.where(codes == PADDING, torch.full_like(codes, self.padding_row), codes)
+        return self.after_codes(self.codebook.vectors[codes].repeat_interleave(self.config.downsample, dim=1))
+
+    @torch.inference_mode()
+    def encode(self, whisper: Whisper, waves: Sequence[Tensor]) -> list[Tensor]:
+        """Waves [S] at 16 kHz, of any length → codes [T] of each, 25 a second.
+
+        Longer waves than Whisper's 30 s are cut into such windows. Raises ValueError for one of less than 13 ms.
+        """
+        pieces = [piece for wave in waves for piece in self._windows(whisper, wave)]
+        frames, sounds = whisper.frames(pieces)
+        codes = self.codebook.nearest(self.before_codes(frames))
+        found = [row[:count] for row, count in zip(codes, (sounds // self.config.downsample).tolist(), strict=True)]
+        joined = []
+        for wave in waves:
+            count = len(self._windows(whisper, wave))
+            joined.append(torch.cat(found[:count]))
+            found = found[count:]
+        return joined
+
+    def _windows(self, whisper: Whisper, wave: Tensor) -> list[Tensor]:
+        pieces = list(wave.split(whisper.window))
+        shortest = HOP * 2 * self.config.downsample
+        return pieces[:-1] if len(pieces) > 1 and len(pieces[-1]) < shortest else pieces  # the rest holds no code
+
+    def decode_text(self, whisper: Whisper, codes: Tensor, language: str = "en") -> list[list[int]]:
+        """What Whisper reads in the codes [B, T], padded with PADDING: text token ids of each item."""
+        with torch.inference_mode():
+            return whisper.transcribe(self.dequantise(codes), language)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
+        return self.loss(*args, **kwargs)
+
+    def loss(self, whisper: Whisper, frames: Tensor, sounds: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """How much worse Whisper reads through the codes, a scalar; in training mode the codebook moves, too.
+
+        `frames` [B, N, D] are Whisper's, of which the first `sounds` [B] are sound; `before` are the decoder's input
+        tokens [B, K] and `after` those that follow them [B, K], PADDING where nothing does. The loss is cross-entropy
+        of `after`, plus divergence from what Whisper says of its own frames, summed over an item's tokens, plus the
+        distance of the vectors to their codes.
+        """
+        config = self.config
+        count = sounds // config.downsample
+        inside = length_mask(count, config.length)
+        vectors = self.before_codes(frames)
+        codes = self.codebook.nearest(vectors)
+        nearest = self.codebook.vectors[codes]
+        distance = (vectors.float() - nearest).square().mean(-1)
+        commitment = (distance * inside).sum() / inside.sum().clamp(min=1)
+        if self.training:
+            self.codebook.follow(vectors.detach()[inside], codes[inside])
+        passed = vectors + (nearest - vectors).detach()  # the gradient goes past the codebook
+        nothing = self.codebook.vectors[self.padding_row].to(passed.dtype)
+        passed = torch.where(inside[..., None], passed, nothing)
+        read = self.after_codes(passed.repeat_interleave(config.downsample, dim=1))
+
+        tokens = before.clamp(min=0)
+        logits = whisper.decoder(tokens, whisper.decoder.context(read))
+        said = after != PADDING
+        with torch.no_grad():
+            teacher = whisper.decoder(tokens, whisper.decoder.context(frames)).log_softmax(-1)
+        divergence = F.kl_div(logits.log_softmax(-1), teacher, reduction="none", log_target=True).sum(-1)
+        divergence = (divergence * said).sum(1).mean()
+        entropy = F.cross_entropy(logits.flatten(0, 1), after.flatten(), ignore_index=PADDING)
+        return entropy + config.kl * divergence + config.commitment * commitment
