@@ -68,9 +68,6 @@ ONLY: dict[str, tuple[str, ...]] = {
         "save_weights",  # for examples/finetune_mlx.py
         "swap_layout",
         "load_system",  # bits
-        "---- published whisperspeech models",  # that engine has no MLX half
-        "load_t2s",
-        "load_s2a",
     ),
 }
 

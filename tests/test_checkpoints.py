@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vivavoce.checkpoints import load_system
+from vivavoce.checkpoints import choose_backend, load_system
 from vivavoce.checkpoints_torch import load_vocoder, load_weights, read_weights
 from vivavoce.config import Config, DurationConfig, NanospeechConfig, SpeakOptions, VocoderConfig
 from vivavoce.engines.nanospeech_torch import DurationTransformer, Nanospeech, duration_model
@@ -397,10 +398,44 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"backend": "tensorflow"}, "tensorflow"), ({"device": "toaster"}, "toaster"), ({"dtype": "int8"}, "int8")],
+    [
+        ({"backend": "tensorflow"}, "tensorflow"),
+        ({"device": "toaster"}, "toaster"),
+        ({"dtype": "int8"}, "int8"),
+        ({"bits": 5}, "bits is 5; it must be 4 or 8"),
+        ({"backend": "torch", "bits": 8}, "only the backend mlx has quantised weights"),
+    ],
 )
-def test_a_wrong_option_is_refused_by_name(own: Path, options: dict[str, str], named: str) -> None:
-    assert named in refusal(lambda: load_system(str(own), **options))
+def test_a_wrong_option_is_refused_by_name(own: Path, options: dict[str, Any], named: str) -> None:
+    assert named in refusal(lambda: load_system(str(own), **{"backend": "torch", **options}))
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "mlx", "expected"),
+    [
+        ("darwin", "arm64", True, "mlx"),
+        ("darwin", "arm64", False, "torch"),
+        ("darwin", "x86_64", True, "torch"),
+        ("linux", "arm64", True, "torch"),
+    ],
+)
+def test_auto_is_mlx_on_apple_silicon_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, mlx: bool, expected: str
+) -> None:
+    monkeypatch.setattr("sys.platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if mlx else None)
+    assert choose_backend("auto") == expected
+    assert choose_backend("torch") == "torch"
+
+
+def test_a_backend_that_is_not_installed_is_refused(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.split(".")[0] == "mlx" or n.endswith("_mlx")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("checkpoints_mlx", "system_mlx", "vocoder_mlx", "mel_mlx", "speaker_mlx", "engines.nanospeech_mlx"):
+        monkeypatch.delattr(f"vivavoce.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "mlx", None)
+    assert "pip install vivavoce[mlx]" in refusal(lambda: load_system(str(own), "mlx"))
 
 
 # ---- the published formats ----------------------------------------------------------------------------------------

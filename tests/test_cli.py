@@ -112,12 +112,12 @@ def test_settings_of_the_model_reach_load(monkeypatch: pytest.MonkeyPatch) -> No
     asked: list[tuple[object, ...]] = []
     fake = types.SimpleNamespace(load_system=lambda *arguments: asked.append(arguments) or Tones())
     monkeypatch.setitem(sys.modules, "vivavoce.checkpoints", fake)
-    flags = "--model here --backend torch --device cpu --dtype float16 --compile --vocoder there"
+    flags = "--model here --backend mlx --device cpu --dtype float16 --compile --vocoder there --bits 8"
     assert vivavoce("Hello there.", "-o", "a.wav", *flags.split()) == 0
     assert vivavoce("Hello there.", "-o", "a.wav") == 0
     assert asked == [
-        ("here", "torch", "cpu", "float16", True, "there"),
-        ("bundled", "auto", "auto", "float32", False, None),
+        ("here", "mlx", "cpu", "float16", True, "there", 8),
+        ("bundled", "auto", "auto", "float32", False, None, None),
     ]
 
 
@@ -178,7 +178,9 @@ def test_help_names_every_flag(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "200")
     assert vivavoce("speak", "--help") == 0
     out = capsys.readouterr().out
-    names = "text file voice ref-audio ref-text output model backend device dtype compile steps method cfg sway-coef"
+    names = (
+        "text file voice ref-audio ref-text output model backend device dtype compile bits steps method cfg sway-coef"
+    )
     for name in f"{names} speed seed play".split():
         assert f"--{name}" in out
 
@@ -387,7 +389,7 @@ def test_train_passes_shards_that_the_shell_expanded(monkeypatch: pytest.MonkeyP
     line = "train vocoder --config c.json --data a.tar b.tar c.tar --out run --max-minutes 5 --valid v.tar --threads 2"
     assert vivavoce(*line.split(), "--from", "old") == 0
     data = ["a.tar", "b.tar", "c.tar"]
-    assert asked == [("vocoder", Path("c.json"), data, Path("run"), 5.0, ["v.tar"], 2, Path("old"))]
+    assert asked == [("vocoder", Path("c.json"), data, Path("run"), 5.0, ["v.tar"], 2, "old")]
 
 
 def test_train_without_resume_leaves_an_old_run_alone(capsys: Out) -> None:
@@ -434,6 +436,11 @@ def test_the_modules_run(module: str) -> None:
     done = process(module, "--text", "Hello.", "-o", "a.aac")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: --output a.aac: unknown extension .aac") and done.stderr.count("\n") == 1
+
+
+def test_the_trainer_runs_as_a_module_for_launchers() -> None:
+    done = process("vivavoce.train", "vocoder", "--config", "none.json", "--data", "x", "--out", "y")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: none.json: no such file\n")
 
 
 def test_version() -> None:

@@ -23,6 +23,7 @@ BACKENDS = ("torch", "mlx")
 # on both sides; * is any name. What needs a backend is imported inside functions by what does not.
 MAY_IMPORT = {
     "config": "",
+    "config_whisperspeech": "config",
     "solvers": "",
     "text_rules": "",
     "text": "config text_rules",
@@ -31,20 +32,28 @@ MAY_IMPORT = {
     "mel_{b}": "audio config",
     "speaker_{b}": "audio config",
     "vocoder_{b}": "config",
+    "transformer_{b}": "",
     "engines": "",
-    "engines.*_{b}": "config solvers mel_{b}",
+    "engines.*_{b}": "config config_whisperspeech solvers audio mel_{b} transformer_{b}",
     "system_{b}": "config solvers audio text voices mel_{b} speaker_{b} vocoder_{b} engines.*_{b}",
     "checkpoints": "config system_torch system_mlx checkpoints_torch checkpoints_mlx",
-    "checkpoints_{b}": "config checkpoints system_{b} vocoder_{b} engines.*_{b}",
+    "checkpoints_whisperspeech": "config config_whisperspeech",
+    "checkpoints_{b}": "config audio checkpoints system_{b} vocoder_{b} engines.*_{b}",
+    "checkpoints_whisperspeech_{b}": "checkpoints_{b} checkpoints_whisperspeech engines.*_{b}",
     "synthesis": "config audio text voices checkpoints",
-    "evaluation": "synthesis audio voices text speaker_torch",
+    "evaluation": "audio text speaker_torch",
+    "clips": "audio voices evaluation",
+    "evaluate": "config audio voices synthesis checkpoints evaluation clips",
     "train": "train.*",
+    "train.__main__": "cli",
     "train.*": (
         "train.* config solvers audio text mel_torch speaker_torch vocoder_torch engines.*_torch checkpoints "
         "checkpoints_torch"
     ),
+    "prepare": "",
+    "prepare.*": "prepare.* config audio text checkpoints",
     "generate": "config audio voices synthesis",
-    "cli": "generate config voices synthesis evaluation checkpoints train train.*",
+    "cli": "generate config voices synthesis evaluate checkpoints train train.* prepare.*",
     "__init__": "synthesis voices",
     "__main__": "cli",
 }
@@ -55,12 +64,15 @@ ONLY_IN = {
     "safetensors.torch": ("*_torch", "train.*"),
     "accelerate": ("train.*",),
     "webdataset": ("train.*",),
+    "datasets": ("prepare.*",),
+    "fsspec": ("train.*", "prepare.*"),
     "tensorboard": ("train.*",),
     "mlx": ("*_mlx",),
     "safetensors.mlx": ("*_mlx",),
     "sounddevice": ("generate",),
     "faster_whisper": ("evaluation",),
     "onnxruntime": ("evaluation",),
+    "transformers": ("engines.codec_torch",),
     "typer": ("cli", "generate"),
     "torchaudio": (),
     "torchcodec": (),
@@ -71,14 +83,23 @@ ONLY_IN = {
 }
 
 # Who may name the types of some of these all the same, under `if TYPE_CHECKING`.
-TYPES_ONLY = {"checkpoints": ("torch", "mlx")}
+TYPES_ONLY = {"checkpoints": ("torch", "mlx"), "checkpoints_whisperspeech": ("torch",)}
 
 # The one circle that is meant, broken by an import inside a function: the names of models are resolved in the first,
 # which hands over to the backend's, which uses what the first knows of folders.
 CHOOSER = "checkpoints"
 
 # Packages of an extra, or that fail where a machine lacks something: imported inside functions, never at the top.
-LAZY = ("sounddevice", "faster_whisper", "jiwer", "whisper_normalizer", "speechmos", "onnxruntime")
+LAZY = (
+    "sounddevice",
+    "faster_whisper",
+    "jiwer",
+    "whisper_normalizer",
+    "speechmos",
+    "onnxruntime",
+    "datasets",
+    "transformers",
+)
 
 # Modules that may import what they compute the name of; this test cannot see through that.
 COMPUTED = {"evaluation": "imports packages of the extra eval, and says in one line which is missing"}
@@ -87,6 +108,7 @@ COMPUTED = {"evaluation": "imports packages of the extra eval, and says in one l
 NOT_AT_IMPORT = (
     *BACKENDS,
     "accelerate",
+    "datasets",
     "faster_whisper",
     "huggingface_hub",
     "onnxruntime",

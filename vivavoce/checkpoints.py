@@ -9,9 +9,12 @@ strictly. Dimensions come from the config or from the tensors, never from number
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import platform
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,9 +22,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vivavoce.config import Config, DurationConfig, MelConfig, NanospeechConfig, VocoderConfig
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import mlx.core as mx
+    import numpy as np
+    import torch
 
-    from vivavoce.system_torch import NanospeechSystem
+    from vivavoce import system_mlx, system_torch
+
+    Tensor = TypeVar("Tensor", torch.Tensor, mx.array)
+    NanospeechSystem = system_torch.NanospeechSystem | system_mlx.NanospeechSystem
 
 ASSETS = Path(__file__).parent / "assets"
 BUNDLED = ("nanospeech",)  # `bundled` is the first of them
@@ -29,7 +37,6 @@ PUBLISHED_VOCODER = "charactr/vocos-mel-24khz"
 FORMAT = 1  # of config.json
 
 C = TypeVar("C", bound=Config)
-Weights = dict[str, "Tensor"]
 
 
 # ---- finding and reading ------------------------------------------------------------------------------------------
@@ -94,6 +101,13 @@ def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str,
     return values
 
 
+def check_rows(vocabulary: Path, characters: list[str], rows: int, weights: str) -> None:
+    """The published loader counts the nothing after a final line end as an entry, so such weights have a row more."""
+    spare = vocabulary.read_bytes().endswith(b"\n")
+    if rows not in (len(characters), len(characters) + spare):
+        raise ValueError(f"{vocabulary}: {len(characters)} characters, but {weights} has {rows}")
+
+
 # ---- systems ------------------------------------------------------------------------------------------------------
 
 
@@ -104,19 +118,60 @@ def load_system(
     dtype: str = "float32",
     compile: bool = False,
     vocoder: str | None = None,
+    bits: int | None = None,
 ) -> NanospeechSystem:
     """Everything that speaks, by the name of its main model.
 
-    `model` as in `find`; `backend` "auto" or "torch"; `device` "auto", "cpu", "cuda" or "mps"; `dtype` "float32",
-    "bfloat16" or "float16"; `vocoder` replaces the one that the model asks for ("bundled", a folder, a hub name).
+    `model` as in `find`; `backend` "auto", "torch" or "mlx"; `device` "auto", "cpu", "cuda" or "mps"; `dtype`
+    "float32", "bfloat16" or "float16"; `vocoder` replaces the one that the model asks for ("bundled", a folder, a hub
+    name); `bits` 4 or 8 quantises the model's weights, with MLX only.
     Raises ValueError for anything that cannot be had.
     """
-    if backend not in ("auto", "torch"):
-        raise ValueError(f"backend is {backend!r}; it must be auto or torch")
-    folder = find(model)  # before torch is loaded: a wrong name is answered at once
+    if bits not in (None, 4, 8):
+        raise ValueError(f"bits is {bits!r}; it must be 4 or 8")
+    chosen = choose_backend(backend)
+    if bits is not None and chosen != "mlx":
+        raise ValueError(
+            f"bits is {bits}, and only the backend mlx has quantised weights; the backend here is {chosen}"
+        )
+    folder = find(model)  # before a backend is loaded: a wrong name is answered at once
+    if chosen == "mlx":
+        try:
+            from vivavoce import checkpoints_mlx
+        except ImportError as error:
+            if not (error.name or "").startswith("mlx"):
+                raise
+            raise ValueError(f"backend is 'mlx', which does not load ({error}): pip install vivavoce[mlx]") from None
+
+        return checkpoints_mlx.load_system(folder, device, dtype, compile, vocoder, bits)
     from vivavoce import checkpoints_torch
 
     return checkpoints_torch.load_system(folder, device, dtype, compile, vocoder)
+
+
+def choose_backend(backend: str) -> str:
+    """ "auto" is MLX on Apple silicon where it is installed, else torch. Raises ValueError for an unknown one."""
+    if backend not in ("auto", "torch", "mlx"):
+        raise ValueError(f"backend is {backend!r}; it must be auto, torch or mlx")
+    if backend != "auto":
+        return backend
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return "mlx" if apple and importlib.util.find_spec("mlx") else "torch"
+
+
+def read_pickled(path: Path) -> dict[str, np.ndarray]:
+    """Tensors of a PyTorch .bin or .pt as numpy arrays, for the other backend; it loads PyTorch, which alone reads it.
+
+    Raises ValueError, naming the file, where it cannot be read, holds other things, or PyTorch is missing.
+    """
+    try:
+        from vivavoce import checkpoints_torch
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{path}: only PyTorch reads this file, and the package {error.name} is missing") from None
+    weights = checkpoints_torch.read_weights(path)
+    if wrong := [name for name, value in weights.items() if not hasattr(value, "numpy")]:
+        raise ValueError(f"{path}: {wrong[0]} is a {type(weights[wrong[0]]).__name__}, not a tensor")
+    return {name: tensor.float().numpy() for name, tensor in weights.items()}
 
 
 # ---- the published formats ----------------------------------------------------------------------------------------
@@ -147,9 +202,9 @@ RENAMES = (
 HEAD_DIM = 64  # the one dimension that the published tensors do not tell
 
 
-def rename(weights: Mapping[str, Tensor]) -> Weights:
+def rename(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Published nanospeech names → ours; buffers that are computed anyway are left out."""
-    renamed: Weights = {}
+    renamed: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         if name.startswith("mel_spec.") or name.endswith((".inv_freq", ".freqs_cis")):
             continue
@@ -159,7 +214,9 @@ def rename(weights: Mapping[str, Tensor]) -> Weights:
     return renamed
 
 
-def _import(weights: Mapping[str, Tensor], where: str, describe: Callable[[Weights], C]) -> tuple[C, Weights]:
+def _import(
+    weights: Mapping[str, Tensor], where: str, describe: Callable[[Mapping[str, Tensor]], C]
+) -> tuple[C, dict[str, Tensor]]:
     renamed = rename(weights)
     try:
         return describe(renamed), renamed
@@ -169,14 +226,14 @@ def _import(weights: Mapping[str, Tensor], where: str, describe: Callable[[Weigh
         raise ValueError(f"{where}: not a published nanospeech checkpoint ({error})") from None
 
 
-def _layers(weights: Weights, prefix: str) -> int:
+def _layers(weights: Mapping[str, Any], prefix: str) -> int:
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
 
 
-def import_nanospeech(weights: Mapping[str, Tensor], where: str) -> tuple[NanospeechConfig, Weights]:
+def import_nanospeech(weights: Mapping[str, Tensor], where: str) -> tuple[NanospeechConfig, dict[str, Tensor]]:
     """Config, from the tensors' shapes, and renamed tensors of a published nanospeech model."""
 
-    def describe(w: Weights) -> NanospeechConfig:
+    def describe(w: Mapping[str, Tensor]) -> NanospeechConfig:
         embedding, channels = w["transformer.text_encoder.embed.weight"], w["transformer.out.weight"]
         return NanospeechConfig(
             mel=MelConfig(n_mels=channels.shape[0]),
@@ -193,10 +250,10 @@ def import_nanospeech(weights: Mapping[str, Tensor], where: str) -> tuple[Nanosp
     return _import(weights, where, describe)
 
 
-def import_duration(weights: Mapping[str, Tensor], where: str) -> tuple[DurationConfig, Weights]:
+def import_duration(weights: Mapping[str, Tensor], where: str) -> tuple[DurationConfig, dict[str, Tensor]]:
     """Config and renamed tensors of a published nanospeech duration model."""
 
-    def describe(w: Weights) -> DurationConfig:
+    def describe(w: Mapping[str, Tensor]) -> DurationConfig:
         embedding, project = w["transformer.text_encoder.embed.weight"], w["transformer.input.weight"]
         return DurationConfig(
             mel=MelConfig(n_mels=project.shape[1] - embedding.shape[1]),
@@ -249,7 +306,9 @@ def _vocos_config(values: dict[str, Any], weights: Mapping[str, Tensor]) -> Voco
     )
 
 
-def import_vocos(config_yaml: str, weights: Mapping[str, Tensor], where: str) -> tuple[VocoderConfig, Weights]:
+def import_vocos(
+    config_yaml: str, weights: Mapping[str, Tensor], where: str
+) -> tuple[VocoderConfig, dict[str, Tensor]]:
     """Config and tensors of a published Vocos: its config.yaml and state dict. No class that it names is imported."""
     import yaml  # type: ignore[import-untyped]
 

@@ -1,4 +1,4 @@
-"""Published whisperspeech models and openai-whisper checkpoints → networks in PyTorch; weights are read as data alone."""
+"""Published whisperspeech models and openai-whisper checkpoints → PyTorch networks; weights are read as data alone."""
 
 from __future__ import annotations
 

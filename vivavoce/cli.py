@@ -31,7 +31,7 @@ class DefaultCommand(TyperGroup):
 class ManyValues(TyperCommand):
     """`--data a b c` is `--data a --data b --data c`, so that the shell may expand `--data shards/*.tar`."""
 
-    many = ("--data", "--valid")
+    many = ("--data", "--valid", "--sentences", "--speakers", "--reference")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         spread: list[str] = []
@@ -92,7 +92,7 @@ def voices() -> None:
 def train(
     task: Annotated[str, typer.Argument(metavar="TASK", help="vocoder, duration or nanospeech.")],
     config: Annotated[Path, typer.Option(metavar="FILE", help="The JSON config of the model and the run.")],
-    data: Annotated[list[str], typer.Option(metavar="SHARD...", help="WebDataset shards: paths, globs, URLs.")],
+    data: Annotated[list[str], typer.Option(metavar="SHARD...", help="Shards: paths, globs, URLs (https, s3, hf).")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for checkpoints, logs and samples.")],
     max_minutes: Annotated[
         float | None, typer.Option(parser=number, metavar="N", help="Stop after this long, with a checkpoint.")
@@ -105,7 +105,12 @@ def train(
         bool, typer.Option("--resume/--no-resume", help="Go on with the run in --out, or refuse where there is one.")
     ] = True,
     start_from: Annotated[
-        Path | None, typer.Option("--from", metavar="PATH", help="Weights that a new run starts with.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="What a new run starts with: bundled, a model's or a run's folder, a Hugging Face name.",
+        ),
     ] = None,
 ) -> None:
     """Train a model on shards; a run that was stopped goes on where it stood."""
@@ -118,6 +123,197 @@ def train(
             raise
         raise ValueError(f"train: the package {error.name} is missing: pip install vivavoce[train]") from None
     loop.train(task, config, data, out, max_minutes, valid or [], threads, start_from)
+
+
+_NUMBER: dict[str, Any] = {"parser": number, "metavar": "NUMBER"}
+_WHOLE: dict[str, Any] = {"parser": whole_number, "metavar": "INTEGER"}
+
+
+@app.command("prepare")
+def prepare(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="A folder (recordings with .txt beside them, LJSpeech's or LibriTTS-R's layout, .tar shards), a glob "
+            "of shards, or a Hugging Face dataset, owner/name.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for shards, vocab.txt and report.json.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(help="folder, ljspeech, libritts, shards or huggingface (default: what IN looks like)."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(**_WHOLE, help="Processes (default: one a CPU).")] = None,
+    format: Annotated[str | None, typer.Option(help="Of the stored sound: flac, ogg (Opus) or wav.")] = None,
+    lang: Annotated[str | None, typer.Option(help="Language of recordings that do not say (default: en).")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Who speaks in all of them (default: what IN says).")] = None,
+    min_seconds: Annotated[float | None, typer.Option(**_NUMBER, help="Drop what is shorter (0.3).")] = None,
+    max_seconds: Annotated[float | None, typer.Option(**_NUMBER, help="Drop what is longer (20).")] = None,
+    max_pause: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Drop what has a longer silence within, in seconds (3).")
+    ] = None,
+    max_clipping: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Drop what has a larger share of samples at full scale (0.001).")
+    ] = None,
+    min_rate: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Drop what has fewer characters of text a second (3).")
+    ] = None,
+    max_rate: Annotated[float | None, typer.Option(**_NUMBER, help="Drop what has more of them (30).")] = None,
+    valid_share: Annotated[
+        float | None,
+        typer.Option(
+            **_NUMBER, help="Share of the utterances for validation, chosen by a hash (0.01, at least a few)."
+        ),
+    ] = None,
+    valid_speakers: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Instead: all utterances of these speakers.")
+    ] = None,
+    valid_speaker_share: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Instead: all utterances of this share of the speakers.")
+    ] = None,
+    shard_utterances: Annotated[int | None, typer.Option(**_WHOLE, help="Utterances in a shard (1000).")] = None,
+    shard_mb: Annotated[float | None, typer.Option(**_NUMBER, help="Megabytes in a shard at most (256).")] = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A vocab.txt, or a model's config.json (default: the bundled model's)."),
+    ] = None,
+    grow_vocab: Annotated[
+        bool | None,
+        typer.Option("--grow-vocab", help="Add letters that the vocabulary lacks, dropping nothing for them."),
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="Hugging Face: the dataset's configuration.")] = None,
+    split: Annotated[str | None, typer.Option(help="Hugging Face: the split (default: train).")] = None,
+    audio_column: Annotated[str | None, typer.Option(help="Hugging Face: where the sound is.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Hugging Face: where the text is.")] = None,
+    speaker_column: Annotated[str | None, typer.Option(help="Hugging Face: where the speaker is.")] = None,
+) -> None:
+    """Make shards for training from recordings; a run that was stopped goes on where it stood."""
+    from vivavoce.generate import progress_bar
+    from vivavoce.prepare.run import prepare as make_shards
+    from vivavoce.prepare.run import summary
+    from vivavoce.prepare.settings import PrepareConfig
+
+    given: dict[str, Any] = {
+        "kind": kind, "format": format, "lang": lang, "speaker": speaker, "min_seconds": min_seconds,
+        "max_seconds": max_seconds, "max_pause": max_pause, "max_clipping": max_clipping, "min_rate": min_rate,
+        "max_rate": max_rate, "valid_share": valid_share, "valid_speaker_share": valid_speaker_share,
+        "shard_utterances": shard_utterances, "shard_mb": shard_mb, "grow_vocab": grow_vocab, "config": config,
+        "split": split, "audio_column": audio_column, "text_column": text_column, "speaker_column": speaker_column,
+        "valid_speakers": None if valid_speakers is None else tuple(n.strip() for n in valid_speakers.split(",")),
+    }  # fmt: skip
+    settings = PrepareConfig(**{name: value for name, value in given.items() if value is not None})
+    try:
+        with progress_bar("looking at the input") as show:
+            report = make_shards(source, out, settings, workers=workers, vocab=vocab, progress=show)
+    except KeyboardInterrupt:
+        print("stopped; finished shards stay, and the same command goes on from there", file=sys.stderr)
+        raise
+    print(f"{summary(report)}\n{out / 'report.json'}")
+
+
+@app.command("evaluate", cls=ManyValues)
+def evaluate(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHAT...",
+            help="Models (bundled, a folder, a Hugging Face name), folders of sounds (VOICE/NAME.wav beside NAME.txt), "
+            ".tar shards of recordings.",
+        ),
+    ],
+    sentences: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE...", help="What the models say, one sentence a line; a table for each file."),
+    ] = None,
+    voices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Built-in voices, or .safetensors files of saved ones (default: all built-in)."
+        ),
+    ] = None,
+    speakers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="TAR...",
+            help="Shards of recordings: imitate each speaker from 5 s of one, and compare with another.",
+        ),
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VOICE=FILE...",
+            help="What a voice of the sounds and recordings should be like, in place of the built-in ones; FILE's .txt "
+            "beside it says what is said.",
+        ),
+    ] = None,
+    copy_synthesis: Annotated[
+        bool, typer.Option("--copy-synthesis", help="Also the shards' recordings after the models' mel and vocoder.")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(parser=whole_number, metavar="INTEGER", help="As of speak.")] = None,
+    method: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    cfg: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    sway_coef: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    speed: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number, metavar="INTEGER", help="Line i is spoken with SEED + i, i from 0.")
+    ] = 0,
+    backend: Annotated[str, typer.Option(help="As of speak.")] = "auto",
+    device: Annotated[str, typer.Option(help="As of speak.")] = "auto",
+    vocoder: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    bits: Annotated[int | None, typer.Option(parser=whole_number, metavar="INTEGER", help="As of speak.")] = None,
+    asr: Annotated[
+        str,
+        typer.Option(
+            envvar="VIVAVOCE_ASR", help="Whisper: a size that faster-whisper downloads, or a CTranslate2 folder."
+        ),
+    ] = "base",
+    threads: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="N", help="Clips judged at once (default: one a core, at most 8)."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="N", help="Only the first N sentences, recordings and sounds."),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep sounds and scores here; what is here already is not done again."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every figure and every clip's score.")
+    ] = None,
+) -> None:
+    """Measure speech: word errors, skipped and repeated words, likeness to the voice, DNSMOS, speaking rate."""
+    from vivavoce import evaluate as evaluation  # here, for it takes a moment
+
+    given = {"steps": steps, "method": method, "cfg": cfg, "sway_coef": sway_coef, "speed": speed}
+    request = evaluation.Request(
+        tuple(what),
+        sentences=tuple(sentences or ()),
+        voices=tuple(voices.split(",")) if voices is not None else (),
+        speakers=tuple(speakers or ()),
+        references=tuple(reference or ()),
+        copy_synthesis=copy_synthesis,
+        options={name: value for name, value in given.items() if value is not None},
+        seed=seed,
+        backend=backend,
+        device=device,
+        vocoder=vocoder,
+        bits=bits,
+        asr=asr,
+        threads=threads,
+        limit=limit,
+        keep=keep,
+        json=json,
+    )
+    report = evaluation.Report(request)
+    try:
+        evaluation.evaluate(request, report)
+    finally:  # also what was scored until Ctrl-C or an error
+        report.show()
+        if json is not None and report.tables:
+            report.write(json)
 
 
 @app.command("export")

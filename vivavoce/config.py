@@ -235,6 +235,34 @@ class DurationConfig(Config):
 
 
 @dataclass(frozen=True)
+class SpeakerConfig(Config):
+    """The speaker encoder's dimensions and front end. The defaults are those of Resemblyzer's weights."""
+
+    sample_rate: int = 16_000  # Hz
+    n_fft: int = 400  # samples: 25 ms
+    hop: int = 160  # samples: 10 ms
+    n_mels: int = 40
+    hidden_dim: int = 256
+    num_layers: int = 3
+    speaker_dim: int = 256
+    partial_frames: int = 160  # 1.6 s, the length that the network was trained on
+    partials_per_second: float = 1.3
+    min_coverage: float = 0.75  # share of the last partial that must be sound for it to count
+    volume_db: float = -30.0  # quieter sound is raised to this rms, louder is left
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "n_fft", "hop", "n_mels", "hidden_dim", "num_layers", "speaker_dim"):
+            self.require(getattr(self, name) > 0, name, "positive")
+        self.require(1 <= self.partial_step <= self.partial_frames, "partials_per_second", "such that partials touch")
+        self.require(0 < self.min_coverage <= 1, "min_coverage", "above 0, at most 1")
+
+    @property
+    def partial_step(self) -> int:
+        """Frames from one partial's start to the next: 77 for the defaults."""
+        return round(exact_div(self.sample_rate, self.hop, "sample_rate") / self.partials_per_second)
+
+
+@dataclass(frozen=True)
 class SpeakOptions(Config):
     """How to speak: the one place where the defaults of the command line, the library and the servers stand.
 
