@@ -64,7 +64,6 @@ ONLY: dict[str, tuple[str, ...]] = {
         "quantise",
         "read_weights",  # pickles are PyTorch's
         "pickle.UnpicklingError",
-        "load_weights",  # for the PyTorch trainer
         "save_weights",  # for examples/finetune_mlx.py
         "swap_layout",
         "load_system",  # bits

@@ -43,11 +43,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return values
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """float32 tensors of a model folder, to go on training from."""
-    return {k: v.float() for k, v in read_weights(folder / "model.safetensors").items()}
-
-
 def fill(model: Model, weights: Mapping[str, Tensor], where: Path) -> Model:
     """Load `weights` strictly, in float32, and set the model to inference. ValueError names what does not fit."""
     ours = model.state_dict()
