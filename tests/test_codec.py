@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +20,7 @@ MEL = MelConfig(n_fft=256, hop=64, n_mels=20, sample_rate=8000)
 CONFIG = CodecConfig(mel=MEL, components=12, quantizers=3, codes=16)
 
 
-@pytest.fixture(autouse=True)
-def one_thread_one_seed() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_one_seed")
 
 
 def sound(seconds: float, seed: int = 0) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,7 @@ SMALL = WhisperConfig(
 CONFIG = SemanticConfig(whisper=SMALL, codes=12, code_width=6, heads=2, ff_mult=2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread_one_seed() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_one_seed")
 
 
 @pytest.fixture

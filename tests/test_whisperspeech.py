@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,7 @@ S2A_TINY = S2AConfig(
 GREEDY = TokenSamplingConfig(temperature=0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread_one_seed() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_one_seed")
 
 
 def lively(model: Any, seed: int = 0) -> Any:

@@ -215,12 +215,23 @@ def trim_silence(samples: npt.ArrayLike, sample_rate: int, margin: float = 0.1, 
     loud one. samples: [S] -> float32 [S'], S' = 0 where there is nothing but zeros.
     """
     wave = _checked(samples)
+    start, end, _ = speech_span(wave, sample_rate, margin, threshold_db)
+    return wave[start:end]
+
+
+def speech_span(
+    samples: npt.ArrayLike, sample_rate: int, margin: float = 0.1, threshold_db: float = -40.0
+) -> tuple[int, int, float]:
+    """What `trim_silence` leaves of [S], as its first sample and the one after its last, and the longest pause within
+    it in seconds. All 0 where there is nothing but zeros."""
+    wave = _checked(samples)
     if not np.any(wave):
-        return wave[:0]
+        return 0, 0, 0.0
     levels = frame_db(wave, sample_rate)
     loud = np.flatnonzero(levels > levels.max() + threshold_db)
     size, keep = max(1, round(sample_rate * 0.01)), round(sample_rate * margin)
-    return wave[max(0, loud[0] * size - keep) : (loud[-1] + 1) * size + keep]
+    start, end = max(0, loud[0] * size - keep), min(len(wave), (loud[-1] + 1) * size + keep)
+    return int(start), int(end), float((np.diff(loud).max(initial=1) - 1) * 0.01)
 
 
 def fade(samples: npt.ArrayLike, sample_rate: int, seconds: float = FADE) -> Samples:

@@ -1,6 +1,7 @@
-"""Ordinary differential equations for flow matching: step schedules and fixed-step methods.
+"""Ordinary differential equations for flow matching: the noise at the start, step schedules and fixed-step methods.
 
-Arithmetic only (+, *, and calls of the field), so PyTorch and MLX arrays both pass through.
+Noise comes from numpy, so that a seed means the same to PyTorch and MLX. The methods are arithmetic only (+, *, and
+calls of the field), so arrays of both pass through.
 """
 
 from __future__ import annotations
@@ -10,9 +11,19 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 State = Any  # an array of any library that has + and *
 
 PASSES = {"euler": 1, "midpoint": 2, "rk4": 4}  # evaluations of the field per interval
+
+
+def starting_noise(seeds: Sequence[int], lengths: Sequence[int], width: int, scale: float) -> np.ndarray:
+    """Gaussian noise [B, max(lengths), width], float32 and times `scale`: each item from its own seed, then zeros."""
+    noise = np.zeros((len(seeds), max(lengths), width), np.float32)
+    for i, (seed, length) in enumerate(zip(seeds, lengths, strict=True)):
+        noise[i, :length] = np.random.default_rng(seed).standard_normal((length, width), dtype=np.float32) * scale
+    return noise
 
 
 def schedule(steps: int, sway_coef: float = 0.0) -> list[float]:

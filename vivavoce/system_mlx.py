@@ -181,10 +181,7 @@ class NanospeechSystem:
                 f"a piece of {max(lengths) / self.frame_rate:.1f} s with its reference; the model speaks at most "
                 f"{MAX_FRAMES / self.frame_rate:.1f} s at once"
             )
-        noise = np.zeros((len(texts), max(lengths), config.mel.n_mels), np.float32)
-        for i, (seed, length) in enumerate(zip(seeds, lengths, strict=True)):
-            draw = np.random.default_rng(seed).standard_normal((length, config.mel.n_mels), dtype=np.float32)
-            noise[i, :length] = draw * self.sampling.temperature
+        noise = solvers.starting_noise(seeds, lengths, config.mel.n_mels, self.sampling.temperature)
         batch = len(texts)
         mel = self.model.sample(
             mx.array(noise).astype(dtype),

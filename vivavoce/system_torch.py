@@ -160,13 +160,10 @@ class NanospeechSystem:
                 f"a piece of {max(lengths) / self.frame_rate:.1f} s with its reference; the model speaks at most "
                 f"{MAX_FRAMES / self.frame_rate:.1f} s at once"
             )
-        noise = torch.zeros(len(texts), max(lengths), config.mel.n_mels)
-        for i, (seed, length) in enumerate(zip(seeds, lengths, strict=True)):
-            draw = np.random.default_rng(seed).standard_normal((length, config.mel.n_mels), dtype=np.float32)
-            noise[i, :length] = torch.from_numpy(draw) * self.sampling.temperature
+        noise = solvers.starting_noise(seeds, lengths, config.mel.n_mels, self.sampling.temperature)
         batch = len(texts)
         mel = self.model.sample(
-            noise.to(device, dtype),
+            torch.from_numpy(noise).to(device, dtype),
             self._ids([self._read(t, voice) for t in texts]),
             torch.tensor(lengths, device=device),
             times=solvers.schedule(options.steps, options.sway_coef),

@@ -22,8 +22,6 @@ from vivavoce.prepare.shards import Files, fixed_ogg
 from vivavoce.prepare.sources import Item
 from vivavoce.text import Change, CharTokenizer, normalise
 
-MARGIN = 0.1  # seconds of silence that stay at each end
-SILENCE_DB = -40.0  # below the loudest 10 ms
 SILENT_DB = -50.0  # below full scale: what never gets louder than this is silent
 FULL_SCALE = 0.99
 LONGEST_SILENCE = 30.0  # seconds at the ends of a usable recording: a longer file is not even decoded
@@ -199,7 +197,7 @@ def read_sound(sound: str | bytes, settings: PrepareConfig) -> tuple[audio.Sampl
     if np.mean(np.abs(wave) >= FULL_SCALE) > settings.max_clipping:
         raise _Dropped("clipped")
     wave = audio.resample(wave, info.samplerate, audio.SAMPLE_RATE)
-    start, end, pause = speech_span(wave)
+    start, end, pause = audio.speech_span(wave, audio.SAMPLE_RATE)
     seconds = (end - start) / audio.SAMPLE_RATE
     if seconds < settings.min_seconds:
         raise _Dropped(f"shorter than {settings.min_seconds:g} s")
@@ -208,15 +206,3 @@ def read_sound(sound: str | bytes, settings: PrepareConfig) -> tuple[audio.Sampl
     if pause > settings.max_pause:
         raise _Dropped(f"a pause longer than {settings.max_pause:g} s")
     return wave[start:end], start / audio.SAMPLE_RATE, len(wave) / audio.SAMPLE_RATE
-
-
-def speech_span(wave: audio.Samples) -> tuple[int, int, float]:
-    """First and last sample (exclusive) of [S] at 24 kHz without the silence at its ends, and the longest pause, in s.
-
-    Silence and margin are those of `audio.trim_silence`, which does not tell how much it cut.
-    """
-    levels = audio.frame_db(wave, audio.SAMPLE_RATE)
-    loud = np.flatnonzero(levels > levels.max() + SILENCE_DB)
-    frame, keep = round(audio.SAMPLE_RATE * 0.01), round(audio.SAMPLE_RATE * MARGIN)
-    start, end = max(0, loud[0] * frame - keep), min(len(wave), (loud[-1] + 1) * frame + keep)
-    return int(start), int(end), float((np.diff(loud).max(initial=1) - 1) * 0.01)
