@@ -24,66 +24,6 @@ BUNDLED = CharTokenizer(" " + LETTERS + ".,-'?!:;")
 
 # --- normalise --------------------------------------------------------------------------------------------------------
 
-SPOKEN = [
-    ("There are 17 of them.", "There are seventeen of them."),
-    ("1,204 tests and 8,336,817 people", "One thousand two hundred and four tests and eight million three hundred and "
-     "thirty-six thousand eight hundred and seventeen people"),
-    ("Agent 007 left.", "Agent zero zero seven left."),
-    ("Pi is roughly 3.14159.", "Pi is roughly three point one four one five nine."),
-    ("-4 and −5 and .5", "Minus four and minus five and point five"),
-    ("the 1st, 2nd, 3rd and 21st entries", "the first, second, third and twenty-first entries"),
-    ("In 1066, 1805, 1900, 2000, 2005 and 2024.", "In ten sixty-six, eighteen oh five, nineteen hundred, two thousand, "
-     "two thousand five and twenty twenty-four."),
-    ("It costs 1984 dollars in 1984.", "It costs one thousand nine hundred and eighty-four dollars in nineteen "
-     "eighty-four."),
-    ("the '90s, the 1980s, the early 60s", "the nineties, the nineteen eighties, the early sixties"),
-    ("on Jan. 5th, 2024, in B-12", "on January fifth, twenty twenty-four, in B-twelve"),
-    ("on 5 March 2021", "on the fifth of March twenty twenty-one"),
-    ("on 12/31/1999", "on December thirty-first, nineteen ninety-nine"),
-    ("on 31/12/1999", "on December thirty-first, nineteen ninety-nine"),
-    ("since 2024-01-05", "since January fifth, twenty twenty-four"),
-    ("$3.50, $1, $0.99, £2.99, €10 and ¥500", "Three dollars and fifty cents, one dollar, ninety-nine cents, "
-     "two pounds and ninety-nine pence, ten euros and five hundred yen"),
-    ("$1.5 million, £3bn, -$20, 50¢", "One point five million dollars, three billion pounds, minus twenty dollars, "
-     "fifty cents"),
-    ("It grew 2.1% or 10–20%.", "It grew two point one percent or ten to twenty percent."),
-    ("at 10:30 a.m. or 6pm or 23:05", "at ten thirty a.m. or six p.m. or twenty-three oh five"),
-    ("at 10:00 sharp, at 6 PM. Then", "at ten o'clock sharp, at six p.m. Then"),
-    ("2 kg, 1 kg, 100 m in 9.58 s", "Two kilograms, one kilogram, one hundred meters in nine point five eight seconds"),
-    ("21°C, 60 km/h, 5 m², 1.5 GB", "Twenty-one degrees Celsius, sixty kilometers per hour, five square meters, "
-     "one point five gigabytes"),
-    ("a 5-kg bag for an 18-year-old", "a five-kilogram bag for an eighteen-year-old"),
-    ("3/4 full, 1/2 cup, 1 1/2 cups, 2½ cups", "Three quarters full, one half cup, one and a half cups, two and a half "
-     "cups"),
-    ("She scored 7-6, 6-4 at 16:9.", "She scored seven six, six four at sixteen to nine."),
-    ("version 2.13.0", "version two point thirteen point zero"),
-    ("Call 555-0199.", "Call five five five, zero one nine nine."),
-    ("Dr. Smith, Mr. Jones and Mrs. O'Neil", "Doctor Smith, Mister Jones and Missus O'Neil"),
-    ("Mr. and Mrs. Smith of Baker St.", "Mister and Missus Smith of Baker Street."),
-    ("St. Louis, Mulholland Dr. today", "Saint Louis, Mulholland Drive today"),
-    ("cats, dogs, etc. are animals, e.g. pets, etc.", "cats, dogs, et cetera are animals, for example, pets, et "
-     "cetera."),
-    ("No. 5, p. 7, i.e. there", "Number five, page seven, that is, there"),
-    ("He said no. No. He did.", "He said no. No. He did."),
-    ("NASA's JPL, the FBI, CEOs & AT&T", "NASA's J P L, the FBI, C E O's and A T and T"),
-    ("flight BA117, 221B, gate A9, H2O, C6H12O6, mp3", "flight B A one seventeen, two twenty-one B, gate A nine, "
-     "H two O, C six H twelve O six, m p three"),
-    ("Henry VIII, Chapter IV, World War II", "Henry the Eighth, Chapter four, World War Two"),
-    ("Agent Paul L. Bentley and John X. Smith and John I know", "Agent Paul L. Bentley and John X. Smith and John I "
-     "know"),
-    ("https://example.com/docs or help@example.com", "example dot com slash docs or help at example dot com"),
-    ("Lines of main.py", "Lines of main dot py"),
-    ("1 + 2 = 3, 5 - 3, 2 × 3, #5, C++", "One plus two equals three, five minus three, two times three, number five, "
-     "C plus plus"),
-    ("٣ and ① and １２", "Three and one and twelve"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("written", "spoken"), SPOKEN)
-def test_written_english_is_spoken_as_people_say_it(written: str, spoken: str) -> None:
-    assert normalise(written)[0] == spoken
-    assert normalise(spoken)[0] == spoken
-
 
 @pytest.mark.parametrize(
     "prose",
@@ -135,7 +75,7 @@ def test_a_very_long_number_is_read_digit_by_digit() -> None:
 
 
 def test_another_language_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="'de'.*'en'"):
+    with pytest.raises(ValueError, match="'de'.*en, es, fr, it, pt"):
         normalise("Hallo", lang="de")
 
 
@@ -168,6 +108,8 @@ def test_a_point_that_ends_no_sentence_is_no_place_to_cut(text: str) -> None:
     ("text", "cut"),
     [
         ("He came at five p.m. The door was shut.", ["He came at five p.m.", "The door was shut."]),
+        ("They went to see Max. Paul came, too.", ["They went to see Max.", "Paul came, too."]),
+        ("The word was quite apt. Paul saw it.", ["The word was quite apt.", "Paul saw it."]),
         ("This is the plan B. Then came the end.", ["This is the plan B.", "Then came the end."]),
         ('He said "Go away now." She went away.', ['He said "Go away now."', "She went away."]),
         ("(This was some aside.) This was not one.", ["(This was some aside.)", "This was not one."]),

@@ -1,8 +1,8 @@
 """From written text to what a model reads: normalise, then split into pieces, then fit and encode each piece.
 
-`normalise` turns plain English into speakable words by the rules of `text_rules`. `split` cuts text at sentence ends
-and clauses. The tokenizers give characters or bytes their numbers. Nothing is dropped or replaced without a `Change`
-that says so. Knows nothing about models, voices or audio.
+`normalise` turns plain text into speakable words by the rules of `text_rules` and `text_languages`. `split` cuts text
+at sentence ends and clauses. The tokenizers give characters or bytes their numbers. Nothing is dropped or replaced
+without a `Change` that says so. Knows nothing about models, voices or audio.
 """
 
 from __future__ import annotations
@@ -17,21 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vivavoce.text_rules import (
-    AT_START,
-    BEFORE_NUMBER,
-    MONTH_OF,
-    MONTHS,
-    PUNCTUATION,
-    RULES,
-    STREETS,
-    SUFFIXES,
-    TITLES,
-    TYPOGRAPHY,
-    Rule,
-    name_set,
-    starts_sentence,
-)
+from vivavoce.pieces import Piece
+from vivavoce.text_characters import PUNCTUATION, TYPOGRAPHY, Rule
+from vivavoce.text_languages import GROUPING as NUMBERS_APART
+from vivavoce.text_languages import LANGUAGES, rules_of
+from vivavoce.text_readings import starts_sentence
+from vivavoce.text_rules import AT_START, GROUPING, RULES
+from vivavoce.text_tables import BEFORE_NUMBER, MONTH_OF, MONTHS, STREETS, SUFFIXES, TITLES, WORDS_TOO, name_set
 
 __all__ = [
     "PUNCTUATION",
@@ -41,6 +33,7 @@ __all__ = [
     "Piece",
     "normalise",
     "read_vocabulary",
+    "sentences",
     "split",
     "word_spans",
 ]
@@ -55,14 +48,6 @@ class Change:
     after: str
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of text to be spoken at once, and the seconds of silence after it."""
-
-    text: str
-    pause: float
-
-
 _BREAKS = str.maketrans({"\r": "\n", "\u2028": "\n", "\x85": "\n", "\u2029": "\n\n", "\x0c": "\n\n", "\x0b": "\n"})
 
 
@@ -71,36 +56,43 @@ def _apply(rule: Rule, text: str, changes: list[Change]) -> str:
         after = rule.speak(m)
         if after == m[0]:
             return after
-        # A number that opens a sentence is written with a capital, as any first word is.
+        # What opens a sentence has a capital, as any first word has, unless it was written without.
         if (
             after[:1].islower()
-            and not m[0][:1].isalpha()
+            and not m[0][:1].islower()
             and AT_START.search(m.string[max(0, m.start() - 8) : m.start()])
         ):
             after = after[0].upper() + after[1:]
         changes.append(Change(rule.name, m[0], after))
         return after
 
+    if rule.needs and not any(c in text for c in rule.needs):
+        return text
     return rule.pattern.sub(replace, text)
 
 
 def normalise(text: str, lang: str = "en") -> tuple[str, list[Change]]:
-    """Plain English as speakable words: letters, the space and `PUNCTUATION`, paragraphs parted by a blank line.
+    """Text as speakable words: letters, the space and `PUNCTUATION`, paragraphs parted by a blank line.
 
-    Case and punctuation stay as written. White space is folded and a blank line ends a paragraph; that and Unicode
-    composition (NFC) are the only things done without a `Change`. Any str is accepted and the result is its own
-    normal form. Raises ValueError for a language other than English.
+    lang: en, or es, fr, it, pt by fewer rules; Spanish keeps its ¿ and ¡, too. Case and punctuation stay as written.
+    White space is folded and a blank line ends a paragraph; that and Unicode composition (NFC) are the only things done
+    without a `Change`. Any str is accepted and the result is its own normal form. Raises ValueError for another
+    language.
     """
-    if lang != "en":
-        raise ValueError(f"lang is {lang!r}; this version normalises 'en' only")
+    if lang == "en":
+        grouping, rules = GROUPING, RULES
+    elif lang in LANGUAGES:
+        grouping, rules = NUMBERS_APART, rules_of(lang)
+    else:
+        raise ValueError(f"lang is {lang!r}; text can be normalised for {', '.join(('en', *LANGUAGES))}")
     changes: list[Change] = []
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n").translate(_BREAKS)):
         # A rule may bring together what an earlier one would have read, as when a symbol between two points goes.
         for _ in range(8):
             before = paragraph
-            paragraph = unicodedata.normalize("NFC", " ".join(paragraph.split()))
-            for rule in RULES:
+            paragraph = unicodedata.normalize("NFC", " ".join(_apply(grouping, paragraph, changes).split()))
+            for rule in rules:
                 paragraph = _apply(rule, paragraph, changes)
             paragraph = unicodedata.normalize("NFC", " ".join(paragraph.split()))
             if paragraph == before:
@@ -127,14 +119,14 @@ NUMBER_WORDS = name_set(
 _CLOSERS = "\"')]”’»"
 _NEVER_END = (
     set(TITLES)
-    | set(BEFORE_NUMBER) - {"no", "sec", "Sec", "Art", "p", "c"}
+    | set(BEFORE_NUMBER) - {"no", "sec", "Sec", "Art", "p", "c", "apt", "op"}
     | set(MONTH_OF) - set(MONTHS)
     | {"vs", "cf", "Hon"}
 )
-_MAY_END = set(SUFFIXES) | set(STREETS) | {"al", "Esq", "est"}
+_MAY_END = set(SUFFIXES) - WORDS_TOO | set(STREETS) | {"al", "Esq", "est"}
 
 
-def _sentences(paragraph: str) -> list[str]:
+def sentences(paragraph: str) -> list[str]:
     """The sentences of a paragraph whose white space is folded."""
     sentences, start = [], 0
     for m in re.finditer(r"[.!?…]+[\"')\]”’»]*(?=\s|$)|[。！？]+[」』”’]*", paragraph):
@@ -268,7 +260,7 @@ def split(text: str, limit: float, measure: Callable[[str], float], *, first_lim
             raise ValueError(f"{name} is {value!r}; it must be above 0")
     pieces: list[Piece] = []
     for paragraph in re.split(r"\n\s*\n", text):
-        waiting = _sentences(" ".join(paragraph.split()))[::-1]
+        waiting = sentences(" ".join(paragraph.split()))[::-1]
         while waiting:
             allowed = limit if pieces or first_limit is None else min(limit, first_limit)
             head, rest, pause = _cut(waiting.pop(), allowed, measure)
