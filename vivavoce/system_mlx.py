@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,9 +18,10 @@ import numpy as np
 
 from vivavoce import solvers
 from vivavoce.audio import Samples
-from vivavoce.config import SamplingConfig, SpeakOptions
+from vivavoce.config import SamplingConfig
 from vivavoce.engines.nanospeech_mlx import FILLER, CharacterDurations, DurationTransformer, Nanospeech
 from vivavoce.mel_mlx import LogMel
+from vivavoce.pieces import Job, Made, Piece, shared_options
 from vivavoce.speaker_mlx import SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer, evenly_in_words, read_vocabulary
 
@@ -71,10 +72,11 @@ def on_device(method: Callable[..., Result]) -> Callable[..., Result]:
     return run
 
 
-def pad_sequence(items: list[np.ndarray], filler: float = 0) -> mx.array:
-    """Rows of unequal length [T] as one array [B, max T], filled up at their ends."""
+def pad_sequence(items: Sequence[np.ndarray | mx.array], filler: float = 0) -> mx.array:
+    """Items of unequal length [T, ...] as one array [B, max T, ...], filled up at their ends."""
     size = max(map(len, items))
-    return mx.array(np.stack([np.pad(i, (0, size - len(i)), constant_values=filler) for i in items]))
+    rest = [(0, 0)] * (items[0].ndim - 1)
+    return mx.stack([mx.pad(mx.array(i), [(0, size - len(i)), *rest], constant_values=filler) for i in items])
 
 
 def read_characters(path: Path) -> list[str]:
@@ -132,27 +134,40 @@ class NanospeechSystem:
         """Whether the reference's words must be known, because the model continues its recording."""
         return self.model.config.audio_prompt
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the languages that it speaks, the usual one first."""
+        return ("en",)
+
     # ---- speaking -------------------------------------------------------------------------------------------------
 
-    def seconds(self, texts: list[str], voice: Voice, speed: float) -> list[float]:
-        """Predicted length of each text in the voice, at `speed`."""
-        return [float(frames.sum()) / self.frame_rate for frames in self._durations(texts, voice, speed)]
+    def seconds(self, pieces: list[Piece], voice: Voice, speed: float) -> list[float]:
+        """Predicted length of each piece in the voice, at `speed`, without the pause after it."""
+        count = len(pieces)
+        durations = self._durations([piece.text for piece in pieces], [voice] * count, [speed] * count)
+        return [float(frames.sum()) / self.frame_rate for frames in durations]
 
     @on_device
-    def waves(
-        self,
-        texts: list[str],
-        voice: Voice,
-        options: SpeakOptions,
-        seeds: list[int],
-        progress: Callable[[float], None] | None = None,
-    ) -> list[Samples]:
-        """Each text spoken, float32 [S] in about [-1, 1]. `options` must have no None but in `seed`.
+    def waves(self, jobs: list[Job], progress: Callable[[float], None] | None = None) -> list[Made]:
+        """Each job spoken, float32 [S] in about [-1, 1]. Jobs may differ in all but their sampling options.
 
-        Raises ValueError for a missing transcript, or a text longer than the model can speak at once.
+        Raises ValueError where they differ in those, for an option that this engine does not have, a missing
+        transcript, a language that is not in `languages`, or a text longer than the model can speak at once.
         """
-        mels = self._frames(texts, voice, options, seeds, progress)
-        return [np.array(self.vocoder(mel[None]).astype(mx.float32)[0]) for mel in mels]
+        for job in jobs:
+            job.options.check_engine(self.sampling.OPTIONS)
+            unknown = [code for code, _ in job.piece.languages if code not in self.languages]
+            if unknown:
+                raise ValueError(
+                    f"{job.piece.text!r} is in {unknown[0]!r}; this model speaks {', '.join(self.languages)}"
+                )
+        texts, voices = [job.piece.text for job in jobs], [job.voice for job in jobs]
+        durations = self._durations(texts, voices, [job.options.speed for job in jobs])
+        made = []
+        for mel, text, frames in zip(self._frames(jobs, durations, progress), texts, durations, strict=True):
+            wave = np.array(self.vocoder(mel[None]).astype(mx.float32)[0])
+            made.append(self._timed(wave, text, frames))
+        return made
 
     def copy_synthesis(self, samples: Samples) -> Samples:
         """A recording [S] at the model's rate → its log-mel frames → the vocoder: what the vocoder alone does."""
@@ -161,42 +176,50 @@ class NanospeechSystem:
             return np.array(self.vocoder(self.vocoder_mel(wave)).astype(mx.float32)[0])
 
     def _frames(
-        self,
-        texts: list[str],
-        voice: Voice,
-        options: SpeakOptions,
-        seeds: list[int],
-        progress: Callable[[float], None] | None,
+        self, jobs: list[Job], durations: list[np.ndarray], progress: Callable[[float], None] | None
     ) -> list[mx.array]:
-        """Log-mel frames [N, M] of each text."""
+        """Log-mel frames [N, M] of each job, its text's `durations` given."""
+        options = shared_options(jobs, self.sampling.OPTIONS)
         assert options.steps is not None and options.method is not None
         assert options.cfg is not None and options.sway_coef is not None
         config, dtype = self.model.config, self.where.dtype
-        durations = self._durations(texts, voice, options.speed)
-        prompt = self._prompt(voice) if config.audio_prompt else None
-        known = 0 if prompt is None else prompt.shape[1]
-        lengths = [known + max(SHORTEST, round(float(d.sum()))) for d in durations]
+        voices = [job.voice for job in jobs]
+        prompts = [self._prompt(voice) for voice in voices] if config.audio_prompt else None
+        known = [0] * len(jobs) if prompts is None else [len(prompt) for prompt in prompts]
+        lengths = [k + max(SHORTEST, round(float(d.sum()))) for k, d in zip(known, durations, strict=True)]
         if max(lengths) > MAX_FRAMES:
             raise ValueError(
                 f"a piece of {max(lengths) / self.frame_rate:.1f} s with its reference; the model speaks at most "
                 f"{MAX_FRAMES / self.frame_rate:.1f} s at once"
             )
-        noise = solvers.starting_noise(seeds, lengths, config.mel.n_mels, self.sampling.temperature)
-        batch = len(texts)
+        temperature = self.sampling.temperature if options.temperature is None else options.temperature
+        noise = solvers.starting_noise([job.seed for job in jobs], lengths, config.mel.n_mels, temperature)
         mel = self.model.sample(
             mx.array(noise).astype(dtype),
-            self._ids([self._read(t, voice) for t in texts]),
+            self._ids([self._read(job.piece.text, job.voice) for job in jobs]),
             mx.array(lengths),
             times=solvers.schedule(options.steps, options.sway_coef),
             method=options.method,
             cfg=options.cfg,
-            durations=self._stretch(durations, voice, known) if config.text_align == "durations" else None,
-            prompt=None if prompt is None else mx.repeat(prompt.astype(dtype), batch, axis=0),
-            prompt_lengths=None if prompt is None else mx.full((batch,), known),
-            speaker=mx.repeat(self._vector(voice).astype(dtype), batch, axis=0) if config.speaker_dim else None,
+            durations=self._stretch(durations, voices, known) if config.text_align == "durations" else None,
+            prompt=None if prompts is None else pad_sequence(prompts).astype(dtype),
+            prompt_lengths=None if prompts is None else mx.array(known),
+            speaker=self._vectors(voices).astype(dtype) if config.speaker_dim else None,
             progress=progress,
         )
-        return [m[known:length].astype(mx.float32) for m, length in zip(mel, lengths, strict=True)]
+        return [m[k:length].astype(mx.float32) for m, k, length in zip(mel, known, lengths, strict=True)]
+
+    def _timed(self, wave: Samples, text: str, frames: np.ndarray) -> Made:
+        """A wave [S] of a text, with the times of its characters where the duration model tells their `frames`."""
+        if not isinstance(self.duration, CharacterDurations):
+            return Made(wave)
+        times = np.cumsum(np.concatenate(([0.0], frames)))
+        times *= len(wave) / self.sample_rate / times[-1]
+        # a text that is read with a space at both ends has lost its own
+        bare = self.model.config.audio_prompt or self.model.config.text_align == "pad"
+        first = 0 if bare else 1 - (len(text) - len(text.lstrip()))
+        places = np.clip(np.arange(len(text) + 1) + first, 0, len(frames))
+        return Made(wave, times[places[1:]].astype(np.float32), start=float(times[places[0]]))
 
     # ---- what the models are given --------------------------------------------------------------------------------
 
@@ -220,7 +243,7 @@ class NanospeechSystem:
         ids = [np.array(self.tokenizer.encode(t), np.int32) for t in texts]
         return pad_sequence(ids, FILLER)
 
-    def _stretch(self, durations: list[np.ndarray], voice: Voice, known: int) -> mx.array | None:
+    def _stretch(self, durations: list[np.ndarray], voices: list[Voice], known: list[int]) -> mx.array | None:
         """Frames of each character that the model sees [B, T]: of the reference's, its `known` frames, then the text's.
 
         None, for even stretching, where the duration model knows no characters.
@@ -228,55 +251,59 @@ class NanospeechSystem:
         if not isinstance(self.duration, CharacterDurations):
             return None
         if self.model.config.audio_prompt:
-            reference = self._character_frames([f"{self._transcript(voice)} "], voice)[0]
-            reference *= known / reference.sum()
-            durations = [np.concatenate((reference, d)) for d in durations]
+            spoken = self._character_frames([f"{self._transcript(voice)} " for voice in voices], voices)
+            durations = [
+                np.concatenate((reference * (k / reference.sum()), d))
+                for reference, k, d in zip(spoken, known, durations, strict=True)
+            ]
         return pad_sequence(durations)
 
     @on_device
-    def _durations(self, texts: list[str], voice: Voice, speed: float) -> list[np.ndarray]:
+    def _durations(self, texts: list[str], voices: list[Voice], speeds: list[float]) -> list[np.ndarray]:
         """Frames of each character of each text, or one number for the whole where the model gives that.
 
-        Only the speech to be made counts and is scaled by `speed`, never the reference.
+        Only the speech to be made counts and is scaled by its speed, never the reference.
         """
+        read = [self._read(text, voice) for text, voice in zip(texts, voices, strict=True)]
+        made = []
         if isinstance(self.duration, CharacterDurations):
-            frames = self._character_frames([self._read(t, voice) for t in texts], voice)
-            reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
-            return [f[reference:] / speed for f in frames]
+            frames = self._character_frames(read, voices)
+            for voice, speed, f in zip(voices, speeds, frames, strict=True):
+                reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
+                made.append(f[reference:] / speed)
+            return made
         if self.duration is not None:
-            prompt = self._prompt(voice)
-            made = []
-            for text in texts:
-                ids = self._ids([self._read(text, voice)])
+            for whole, voice, speed in zip(read, voices, speeds, strict=True):
+                prompt, ids = self._prompt(voice), self._ids([whole])
                 # The model sees no more of the text than there are frames: as published, zeros make up for what a
                 # short reference lacks, and count as its frames.
-                mel = mx.pad(prompt, [(0, 0), (0, max(0, ids.shape[1] - prompt.shape[1])), (0, 0)])
+                mel = mx.pad(prompt, [(0, max(0, ids.shape[1] - len(prompt))), (0, 0)])[None]
                 length = mx.array([mel.shape[1]])
                 total = self.duration.predict(mel, ids, length)
-                left = float(total[0]) * self.frame_rate - prompt.shape[1]
+                left = float(total[0]) * self.frame_rate - len(prompt)
                 made.append(np.array([max(left, SHORTEST) / speed], np.float32))
             return made
-        spoken = self._transcript(voice)
-        pace = len(voice.samples) / self.model.config.mel.hop / max(1, len(spoken.encode()))  # frames a byte
-        return [np.array([pace * len(t.encode()) / speed], np.float32) for t in texts]
+        for text, voice, speed in zip(texts, voices, speeds, strict=True):
+            spoken = max(1, len(self._transcript(voice).encode()))
+            pace = len(voice.samples) / self.model.config.mel.hop / spoken  # frames a byte
+            made.append(np.array([pace * len(text.encode()) / speed], np.float32))
+        return made
 
-    def _character_frames(self, read: list[str], voice: Voice) -> list[np.ndarray]:
+    def _character_frames(self, read: list[str], voices: list[Voice]) -> list[np.ndarray]:
         """Frames of each character of each reading, at its natural speed."""
         assert isinstance(self.duration, CharacterDurations)
-        speaker = mx.repeat(self._vector(voice), len(read), axis=0) if self.duration.config.speaker_dim else None
+        speaker = self._vectors(voices) if self.duration.config.speaker_dim else None
         frames = np.array(self.duration.predict(self._ids(read), speaker))
         return [evenly_in_words(t, f[: len(t)]) for t, f in zip(read, frames, strict=True)]
 
     def _prompt(self, voice: Voice) -> mx.array:
-        """Log-mel frames [1, P, M] of the reference."""
-        return self.log_mel(mx.array(voice.samples)[None])
+        """Log-mel frames [P, M] of the reference."""
+        return self.log_mel(mx.array(voice.samples)[None])[0]
 
-    def _vector(self, voice: Voice) -> mx.array:
-        """Speaker vector [1, V]; made from the recording where the voice has none yet."""
-        vector = voice.embedding
-        if vector is None:
-            vector = self.embedded(voice).embedding
-        return mx.array(cast(np.ndarray, vector).astype(np.float32))[None]
+    def _vectors(self, voices: list[Voice]) -> mx.array:
+        """Speaker vectors [B, V]; made from the recording where a voice has none yet."""
+        vectors = [cast(np.ndarray, self.embedded(voice).embedding) for voice in voices]
+        return mx.array(np.stack(vectors).astype(np.float32))
 
     def embedded(self, voice: Voice) -> Voice:
         """The voice with its speaker vector, for keeping: it takes a moment to compute."""

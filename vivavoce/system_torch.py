@@ -20,9 +20,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce import solvers
 from vivavoce.audio import Samples
-from vivavoce.config import SamplingConfig, SpeakOptions
+from vivavoce.config import SamplingConfig
 from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, DurationTransformer, Nanospeech
 from vivavoce.mel_torch import LogMel
+from vivavoce.pieces import Job, Made, Piece, shared_options
 from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer, evenly_in_words, read_vocabulary
 
@@ -111,27 +112,40 @@ class NanospeechSystem:
         """Whether the reference's words must be known, because the model continues its recording."""
         return self.model.config.audio_prompt
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the languages that it speaks, the usual one first."""
+        return ("en",)
+
     # ---- speaking -------------------------------------------------------------------------------------------------
 
-    def seconds(self, texts: list[str], voice: Voice, speed: float) -> list[float]:
-        """Predicted length of each text in the voice, at `speed`."""
-        return [float(frames.sum()) / self.frame_rate for frames in self._durations(texts, voice, speed)]
+    def seconds(self, pieces: list[Piece], voice: Voice, speed: float) -> list[float]:
+        """Predicted length of each piece in the voice, at `speed`, without the pause after it."""
+        count = len(pieces)
+        durations = self._durations([piece.text for piece in pieces], [voice] * count, [speed] * count)
+        return [float(frames.sum()) / self.frame_rate for frames in durations]
 
     @torch.inference_mode()
-    def waves(
-        self,
-        texts: list[str],
-        voice: Voice,
-        options: SpeakOptions,
-        seeds: list[int],
-        progress: Callable[[float], None] | None = None,
-    ) -> list[Samples]:
-        """Each text spoken, float32 [S] in about [-1, 1]. `options` must have no None but in `seed`.
+    def waves(self, jobs: list[Job], progress: Callable[[float], None] | None = None) -> list[Made]:
+        """Each job spoken, float32 [S] in about [-1, 1]. Jobs may differ in all but their sampling options.
 
-        Raises ValueError for a missing transcript, or a text longer than the model can speak at once.
+        Raises ValueError where they differ in those, for an option that this engine does not have, a missing
+        transcript, a language that is not in `languages`, or a text longer than the model can speak at once.
         """
-        mels = self._frames(texts, voice, options, seeds, progress)
-        return [self.vocoder(mel[None]).float()[0].cpu().numpy() for mel in mels]
+        for job in jobs:
+            job.options.check_engine(self.sampling.OPTIONS)
+            unknown = [code for code, _ in job.piece.languages if code not in self.languages]
+            if unknown:
+                raise ValueError(
+                    f"{job.piece.text!r} is in {unknown[0]!r}; this model speaks {', '.join(self.languages)}"
+                )
+        texts, voices = [job.piece.text for job in jobs], [job.voice for job in jobs]
+        durations = self._durations(texts, voices, [job.options.speed for job in jobs])
+        made = []
+        for mel, text, frames in zip(self._frames(jobs, durations, progress), texts, durations, strict=True):
+            wave = self.vocoder(mel[None]).float()[0].cpu().numpy()
+            made.append(self._timed(wave, text, frames))
+        return made
 
     def copy_synthesis(self, samples: Samples) -> Samples:
         """A recording [S] at the model's rate → its log-mel frames → the vocoder: what the vocoder alone does."""
@@ -140,42 +154,50 @@ class NanospeechSystem:
             return self.vocoder(self.vocoder_mel(wave)).float()[0].cpu().numpy()
 
     def _frames(
-        self,
-        texts: list[str],
-        voice: Voice,
-        options: SpeakOptions,
-        seeds: list[int],
-        progress: Callable[[float], None] | None,
+        self, jobs: list[Job], durations: list[np.ndarray], progress: Callable[[float], None] | None
     ) -> list[Tensor]:
-        """Log-mel frames [N, M] of each text."""
+        """Log-mel frames [N, M] of each job, its text's `durations` given."""
+        options = shared_options(jobs, self.sampling.OPTIONS)
         assert options.steps is not None and options.method is not None
         assert options.cfg is not None and options.sway_coef is not None
         config, device, dtype = self.model.config, self.where.device, self.where.dtype
-        durations = self._durations(texts, voice, options.speed)
-        prompt = self._prompt(voice) if config.audio_prompt else None
-        known = 0 if prompt is None else prompt.shape[1]
-        lengths = [known + max(SHORTEST, round(float(d.sum()))) for d in durations]
+        voices = [job.voice for job in jobs]
+        prompts = [self._prompt(voice) for voice in voices] if config.audio_prompt else None
+        known = [0] * len(jobs) if prompts is None else [len(prompt) for prompt in prompts]
+        lengths = [k + max(SHORTEST, round(float(d.sum()))) for k, d in zip(known, durations, strict=True)]
         if max(lengths) > MAX_FRAMES:
             raise ValueError(
                 f"a piece of {max(lengths) / self.frame_rate:.1f} s with its reference; the model speaks at most "
                 f"{MAX_FRAMES / self.frame_rate:.1f} s at once"
             )
-        noise = solvers.starting_noise(seeds, lengths, config.mel.n_mels, self.sampling.temperature)
-        batch = len(texts)
+        temperature = self.sampling.temperature if options.temperature is None else options.temperature
+        noise = solvers.starting_noise([job.seed for job in jobs], lengths, config.mel.n_mels, temperature)
         mel = self.model.sample(
             torch.from_numpy(noise).to(device, dtype),
-            self._ids([self._read(t, voice) for t in texts]),
+            self._ids([self._read(job.piece.text, job.voice) for job in jobs]),
             torch.tensor(lengths, device=device),
             times=solvers.schedule(options.steps, options.sway_coef),
             method=options.method,
             cfg=options.cfg,
-            durations=self._stretch(durations, voice, known) if config.text_align == "durations" else None,
-            prompt=None if prompt is None else prompt.to(dtype).expand(batch, -1, -1),
-            prompt_lengths=None if prompt is None else torch.full((batch,), known, device=device),
-            speaker=self._vector(voice).to(dtype).expand(batch, -1) if config.speaker_dim else None,
+            durations=self._stretch(durations, voices, known) if config.text_align == "durations" else None,
+            prompt=None if prompts is None else pad_sequence(prompts, True).to(dtype),
+            prompt_lengths=None if prompts is None else torch.tensor(known, device=device),
+            speaker=self._vectors(voices).to(dtype) if config.speaker_dim else None,
             progress=progress,
         )
-        return [m[known:length].float() for m, length in zip(mel, lengths, strict=True)]
+        return [m[k:length].float() for m, k, length in zip(mel, known, lengths, strict=True)]
+
+    def _timed(self, wave: Samples, text: str, frames: np.ndarray) -> Made:
+        """A wave [S] of a text, with the times of its characters where the duration model tells their `frames`."""
+        if not isinstance(self.duration, CharacterDurations):
+            return Made(wave)
+        times = np.cumsum(np.concatenate(([0.0], frames)))
+        times *= len(wave) / self.sample_rate / times[-1]
+        # a text that is read with a space at both ends has lost its own
+        bare = self.model.config.audio_prompt or self.model.config.text_align == "pad"
+        first = 0 if bare else 1 - (len(text) - len(text.lstrip()))
+        places = np.clip(np.arange(len(text) + 1) + first, 0, len(frames))
+        return Made(wave, times[places[1:]].astype(np.float32), start=float(times[places[0]]))
 
     # ---- what the models are given --------------------------------------------------------------------------------
 
@@ -199,7 +221,7 @@ class NanospeechSystem:
         ids = [torch.tensor(self.tokenizer.encode(t)) for t in texts]
         return pad_sequence(ids, True, FILLER).to(self.where.device)
 
-    def _stretch(self, durations: list[np.ndarray], voice: Voice, known: int) -> Tensor | None:
+    def _stretch(self, durations: list[np.ndarray], voices: list[Voice], known: list[int]) -> Tensor | None:
         """Frames of each character that the model sees [B, T]: of the reference's, its `known` frames, then the text's.
 
         None, for even stretching, where the duration model knows no characters.
@@ -207,56 +229,60 @@ class NanospeechSystem:
         if not isinstance(self.duration, CharacterDurations):
             return None
         if self.model.config.audio_prompt:
-            reference = self._character_frames([f"{self._transcript(voice)} "], voice)[0]
-            reference *= known / reference.sum()
-            durations = [np.concatenate((reference, d)) for d in durations]
+            spoken = self._character_frames([f"{self._transcript(voice)} " for voice in voices], voices)
+            durations = [
+                np.concatenate((reference * (k / reference.sum()), d))
+                for reference, k, d in zip(spoken, known, durations, strict=True)
+            ]
         return pad_sequence([torch.from_numpy(d) for d in durations], True).to(self.where.device)
 
     @torch.inference_mode()
-    def _durations(self, texts: list[str], voice: Voice, speed: float) -> list[np.ndarray]:
+    def _durations(self, texts: list[str], voices: list[Voice], speeds: list[float]) -> list[np.ndarray]:
         """Frames of each character of each text, or one number for the whole where the model gives that.
 
-        Only the speech to be made counts and is scaled by `speed`, never the reference.
+        Only the speech to be made counts and is scaled by its speed, never the reference.
         """
+        read = [self._read(text, voice) for text, voice in zip(texts, voices, strict=True)]
+        made = []
         if isinstance(self.duration, CharacterDurations):
-            frames = self._character_frames([self._read(t, voice) for t in texts], voice)
-            reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
-            return [f[reference:] / speed for f in frames]
+            frames = self._character_frames(read, voices)
+            for voice, speed, f in zip(voices, speeds, frames, strict=True):
+                reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
+                made.append(f[reference:] / speed)
+            return made
         if self.duration is not None:
-            prompt = self._prompt(voice)
-            made = []
-            for text in texts:
-                ids = self._ids([self._read(text, voice)])
+            for whole, voice, speed in zip(read, voices, speeds, strict=True):
+                prompt, ids = self._prompt(voice), self._ids([whole])
                 # The model sees no more of the text than there are frames: as published, zeros make up for what a
                 # short reference lacks, and count as its frames.
-                mel = F.pad(prompt, (0, 0, 0, max(0, ids.shape[1] - prompt.shape[1])))
+                mel = F.pad(prompt, (0, 0, 0, max(0, ids.shape[1] - len(prompt))))[None]
                 length = torch.tensor([mel.shape[1]], device=self.where.device)
                 total = self.duration.predict(mel, ids, length)
-                left = float(total[0]) * self.frame_rate - prompt.shape[1]
+                left = float(total[0]) * self.frame_rate - len(prompt)
                 made.append(np.array([max(left, SHORTEST) / speed], np.float32))
             return made
-        spoken = self._transcript(voice)
-        pace = len(voice.samples) / self.model.config.mel.hop / max(1, len(spoken.encode()))  # frames a byte
-        return [np.array([pace * len(t.encode()) / speed], np.float32) for t in texts]
+        for text, voice, speed in zip(texts, voices, speeds, strict=True):
+            spoken = max(1, len(self._transcript(voice).encode()))
+            pace = len(voice.samples) / self.model.config.mel.hop / spoken  # frames a byte
+            made.append(np.array([pace * len(text.encode()) / speed], np.float32))
+        return made
 
-    def _character_frames(self, read: list[str], voice: Voice) -> list[np.ndarray]:
+    def _character_frames(self, read: list[str], voices: list[Voice]) -> list[np.ndarray]:
         """Frames of each character of each reading, at its natural speed."""
         assert isinstance(self.duration, CharacterDurations)
-        speaker = self._vector(voice).expand(len(read), -1) if self.duration.config.speaker_dim else None
+        speaker = self._vectors(voices) if self.duration.config.speaker_dim else None
         frames = self.duration.predict(self._ids(read), speaker).float().cpu().numpy()
         return [evenly_in_words(t, f[: len(t)]) for t, f in zip(read, frames, strict=True)]
 
     def _prompt(self, voice: Voice) -> Tensor:
-        """Log-mel frames [1, P, M] of the reference."""
+        """Log-mel frames [P, M] of the reference."""
         wave = torch.from_numpy(np.ascontiguousarray(voice.samples, np.float32))[None]
-        return self.log_mel(wave.to(self.where.device))
+        return self.log_mel(wave.to(self.where.device))[0]
 
-    def _vector(self, voice: Voice) -> Tensor:
-        """Speaker vector [1, V]; made from the recording where the voice has none yet."""
-        vector = voice.embedding
-        if vector is None:
-            vector = self.embedded(voice).embedding
-        return torch.from_numpy(cast(np.ndarray, vector).astype(np.float32))[None].to(self.where.device)
+    def _vectors(self, voices: list[Voice]) -> Tensor:
+        """Speaker vectors [B, V]; made from the recording where a voice has none yet."""
+        vectors = [cast(np.ndarray, self.embedded(voice).embedding) for voice in voices]
+        return torch.from_numpy(np.stack(vectors).astype(np.float32)).to(self.where.device)
 
     def embedded(self, voice: Voice) -> Voice:
         """The voice with its speaker vector, for keeping: it takes a moment to compute."""
