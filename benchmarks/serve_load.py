@@ -1,0 +1,249 @@
+"""Does `vivavoce serve` hold up? Many clients at once for minutes, on the CPU.
+
+    python benchmarks/serve_load.py --minutes 5
+
+starts a server with the bundled model, and many clients ask for speech of the sentences in benchmarks/sentences, each
+again as soon as it has its answer. Printed are answers and errors by kind, the memory of all processes over time, how
+many texts are as long as when they are spoken without a server, and seconds of speech a second beside those of one
+process that speaks the same texts one after another, as the command line does. --kill kills a worker halfway: the
+requests that it speaks may fail, and nothing else.
+
+Exit status 0: no errors but 429 (and with --kill, those of the killed worker), every audio complete; 1: otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTS = ("corpus-60.txt", "harvard-40.txt", "short-20.txt")
+RATE, WIDTH = 24_000, 2  # of response_format pcm
+VOICE = "nash"
+LONG_EVERY = 10  # a text of several sentences among so many single ones
+MOST_KILLED = 16  # requests that a worker speaks side by side, which fail when it is killed
+
+
+@dataclass
+class Found:
+    """What the clients saw."""
+
+    answers: Counter[str] = field(default_factory=Counter)  # by status, or by the kind of error
+    lengths: dict[str, set[int]] = field(default_factory=dict)  # bytes of each text's audio
+    speech: float = 0.0  # seconds
+    first: list[float] = field(default_factory=list)  # seconds to the first sound
+    memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MB of all processes
+    killed_at: float = 0.0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Put a server under load.")
+    add = parser.add_argument
+    add("--minutes", type=float, default=5.0, help="default 5")
+    add("--clients", type=int, default=32, help="default 32")
+    add("--workers", type=int, default=2, help="of the server (default 2)")
+    add("--queue", type=int, default=64, help="of the server (default 64)")
+    add("--kill", action="store_true", help="kill a worker halfway")
+    add("--direct", type=int, default=30, help="texts for the comparison without a server (default 30)")
+    add("--json", type=Path, metavar="FILE", help="write every figure")
+    args = parser.parse_args(argv)
+    for name in ("minutes", "clients", "workers", "direct"):
+        if getattr(args, name) <= 0:
+            parser.error(f"--{name} is {getattr(args, name)}; it must be above 0")
+    return args
+
+
+def texts() -> list[str]:
+    lines = [
+        line.strip()
+        for name in LISTS
+        for line in (ROOT / "benchmarks" / "sentences" / name).read_text(encoding="utf-8").splitlines()
+    ]
+    single = [line for line in lines if line]
+    long = [" ".join(single[i : i + 4]) for i in range(0, len(single) - 4, LONG_EVERY)]
+    return [*single, *long]
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def started(args: argparse.Namespace, folder: str) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "vivavoce", "serve", "--port", "0", "--workers", str(args.workers)]
+    command += ["--queue", str(args.queue), "--voices", str(Path(folder) / "voices")]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert server.stderr is not None
+    for line in server.stderr:
+        if "listening" in line:
+            return server, line.split()[2]
+        if line.startswith("error"):
+            raise RuntimeError(line.strip())
+    raise RuntimeError("the server ended before it listened")
+
+
+def processes(pid: int) -> list[int]:
+    """A process and what descends from it. Linux's /proc; elsewhere the process alone."""
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in task.read_text().split()]
+            except OSError:
+                continue
+    return found
+
+
+def megabytes(pid: int) -> float:
+    """Memory that belongs to a process alone, so that shared libraries are not counted for each."""
+    total = 0
+    for one in processes(pid):
+        try:
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+    return total / 1_024
+
+
+def worker_of(pid: int) -> int:
+    """One of the server's workers: the child with most memory."""
+    return max(processes(pid)[1:], key=lambda one: megabytes(one))
+
+
+# --- the clients ------------------------------------------------------------------------------------------------------
+
+
+async def client(number: int, url: str, said: list[str], until: float, found: Found) -> None:
+    choose = random.Random(number)
+    async with httpx2.AsyncClient(base_url=url, timeout=300, trust_env=False) as http:
+        while time.monotonic() < until:
+            text = choose.choice(said)
+            body = {"model": "bundled", "input": text, "voice": VOICE, "response_format": "pcm"}
+            asked = time.monotonic()
+            size = 0
+            try:
+                async with http.stream("POST", "/v1/audio/speech", json=body) as answer:
+                    async for block in answer.aiter_bytes():
+                        if not size and answer.status_code == 200:
+                            found.first.append(time.monotonic() - asked)
+                        size += len(block)
+                    found.answers[str(answer.status_code)] += 1
+                    if answer.status_code == 429:
+                        await asyncio.sleep(float(answer.headers["retry-after"]))
+                    elif answer.status_code == 200:
+                        found.lengths.setdefault(text, set()).add(size)
+                        found.speech += size / WIDTH / RATE
+                    else:
+                        await asyncio.sleep(1)
+            except httpx2.HTTPError as error:
+                found.answers[type(error).__name__] += 1
+
+
+async def watch(server: int, begun: float, until: float, kill: bool, found: Found) -> None:
+    """Looks at the memory now and then, and kills a worker halfway."""
+    step = max(2.0, (until - begun) / 30)
+    while (now := time.monotonic()) < until:
+        found.memory.append((now - begun, await asyncio.to_thread(megabytes, server)))
+        if kill and not found.killed_at and now > begun + (until - begun) / 2:
+            found.killed_at = now - begun
+            os.kill(worker_of(server), signal.SIGKILL)
+        await asyncio.sleep(step)
+
+
+async def load(url: str, server: int, said: list[str], args: argparse.Namespace) -> tuple[Found, float]:
+    found = Found()
+    begun = time.monotonic()
+    until = begun + 60 * args.minutes
+    clients = [client(number, url, said, until, found) for number in range(args.clients)]
+    await asyncio.gather(watch(server, begun, until, args.kill, found), *clients)
+    return found, time.monotonic() - begun
+
+
+# --- without a server -------------------------------------------------------------------------------------------------
+
+DIRECT = """
+import json, sys, time
+import vivavoce
+said, voice = json.load(sys.stdin)
+tts = vivavoce.load()
+tts.speak(said[0], voice)
+begun, made = time.perf_counter(), {}
+for text in said:
+    made[text] = len(tts.speak(text, voice))
+json.dump([made, time.perf_counter() - begun], sys.stdout)
+"""
+
+
+def direct(said: list[str]) -> tuple[dict[str, int], float]:
+    """Samples of each text spoken in a process of its own, one after another, and the seconds for all."""
+    command = [sys.executable, "-c", DIRECT]
+    given = json.dumps([said, VOICE])
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True, cwd=ROOT)
+    made, seconds = json.loads(done.stdout)
+    return made, seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments(argv)
+    said = texts()
+    with tempfile.TemporaryDirectory() as folder:
+        server, url = started(args, folder)
+        try:
+            found, seconds = asyncio.run(load(url, server.pid, said, args))
+        finally:
+            server.terminate()
+            server.wait(60)
+    spoken = sorted(found.lengths)
+    sample = random.Random(0).sample(spoken, min(args.direct, len(spoken)))
+    made, alone = direct(sample)
+    wrong = {text: sorted(found.lengths[text]) for text in made if found.lengths[text] != {WIDTH * made[text]}}
+    varying = sum(len(lengths) > 1 for lengths in found.lengths.values())
+    return report(args, found, seconds, made, alone, wrong, varying)
+
+
+def report(
+    args: argparse.Namespace,
+    found: Found,
+    seconds: float,
+    made: dict[str, int],
+    alone: float,
+    wrong: dict[str, list[int]],
+    varying: int,
+) -> int:
+    rate, rate_alone = found.speech / seconds, sum(made.values()) / RATE / alone
+    print(f"{args.clients} clients for {seconds:.0f} s, {args.workers} workers")
+    print("answers: " + ", ".join(f"{kind}: {count}" for kind, count in sorted(found.answers.items())))
+    marks = found.memory[:: max(1, len(found.memory) // 10)]
+    print("memory, MB: " + ", ".join(f"{mb:.0f} ({after:.0f} s)" for after, mb in marks))
+    print(
+        f"length as without a server: {len(made) - len(wrong)} of {len(made)} texts; texts of varying length: {varying}"
+    )
+    print(f"first sound: median {statistics.median(found.first):.2f} s")
+    print(f"seconds of speech a second: {rate:.2f} from the server, {rate_alone:.2f} one text after another")
+    errors = {kind: count for kind, count in found.answers.items() if kind not in ("200", "429")}
+    if args.kill:
+        print(f"a worker was killed after {found.killed_at:.0f} s; errors: {errors or 'none'}")
+        errors = {} if sum(errors.values()) <= MOST_KILLED else errors
+    figures: dict[str, Any] = {"answers": found.answers, "memory": found.memory, "rate": rate, "direct": rate_alone}
+    if args.json:
+        args.json.write_text(json.dumps({**figures, "wrong": wrong, "first": found.first}, indent=1), encoding="utf-8")
+    return 1 if errors or wrong or varying else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
