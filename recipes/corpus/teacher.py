@@ -61,6 +61,13 @@ ACCENT = {
     "gb": [("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q")],
 }
 LAST = [("o", "ɔ"), ("ɾ", "T"), ("ʔ", "t"), ("^", "")]
+# The same for languages other than English, whose sounds Kokoro writes as espeak-ng does, but for these.
+OTHERS = [
+    ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^z", "ʣ"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("o^ʊ", "O"), ("ə^ʊ", "Q"), ("s^s", "S"),
+    ("t^s", "ʦ"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("^", ""), ("-", ""),
+]  # fmt: skip
+ESPEAK = {"us": "en-us", "gb": "en-gb", "es": "es"}  # accent -> espeak-ng's name of it; es: of Spain
+LANGUAGES = ("en", "es")
 
 Samples = npt.NDArray[np.float32]
 Recipe = dict[str, float]  # Kokoro voice -> weight; the weights add up to 1
@@ -73,7 +80,7 @@ class Reading:
     samples: Samples  # [S], 24 kHz, silence trimmed to 0.1 s at both ends
     words: list[tuple[str, float, float]]  # word, start, end in seconds; a word that could not be placed is absent
     phonemes: str
-    accent: str  # us or gb
+    accent: str  # us, gb or es
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
@@ -152,8 +159,15 @@ class Teacher:
         EspeakWrapper.set_library(espeakng_loader.get_library_path())
         EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
         self._espeak = {
-            accent: EspeakBackend(f"en-{accent}", preserve_punctuation=True, with_stress=True, tie="^")
-            for accent in ACCENT
+            accent: EspeakBackend(
+                name,
+                preserve_punctuation=True,
+                with_stress=True,
+                tie="^",
+                # a flag that is kept, as "(en)" before an English word in Spanish, would be read aloud
+                language_switch="keep-flags" if accent in ACCENT else "remove-flags",
+            )
+            for accent, name in ESPEAK.items()
         }
         self.folder = folder
         try:
@@ -168,12 +182,18 @@ class Teacher:
         self._styles: dict[str, npt.NDArray[np.float32]] = {}
         self._alone: dict[tuple[str, str], str] = {}  # (word, accent) -> its bare phonemes
 
-    def read(self, text: str, recipe: Recipe, speed: float = 1.0) -> Reading:
-        """Speak `text` in the blend of Kokoro voices that `recipe` says.
+    def read(self, text: str, recipe: Recipe, speed: float = 1.0, lang: str = "en") -> Reading:
+        """Speak `text` of the language `lang` in the blend of Kokoro voices that `recipe` says.
 
-        Raises ValueError for a text of more than 500 phonemes, one that comes out silent, or an unknown voice.
+        Any voice reads any language. Raises ValueError for a text of more than 500 phonemes, one that comes out silent,
+        an unknown voice or language.
         """
-        accent = "gb" if sum(weight for voice, weight in recipe.items() if voice[0] == "b") > 0.5 else "us"
+        if lang not in LANGUAGES:
+            raise ValueError(f"lang is {lang!r}; it must be one of {', '.join(LANGUAGES)}")
+        if lang == "en":
+            accent = "gb" if sum(weight for voice, weight in recipe.items() if voice[0] == "b") > 0.5 else "us"
+        else:
+            accent = lang
         phonemes = "".join(c for c in self.phonemes(text, accent) if c in self.vocab)
         if not 0 < len(phonemes) <= MAX_PHONEMES:
             raise ValueError(f"{len(phonemes)} phonemes, where the teacher reads 1 to {MAX_PHONEMES}")
@@ -191,6 +211,10 @@ class Teacher:
     def phonemes(self, text: str, accent: str) -> str:
         """`text` in Kokoro's phonemes, with stress and punctuation."""
         phonemes = self._espeak[accent].phonemize([text])[0].strip()
+        if accent not in ACCENT:
+            for old, new in OTHERS:
+                phonemes = phonemes.replace(old, new)
+            return phonemes
         for old, new in COMMON:
             phonemes = phonemes.replace(old, new)
         # A syllabic consonant, marked by a line below it, gets a short vowel before it.
@@ -253,7 +277,7 @@ def trimmed(wave: Samples, margin: int = SAMPLE_RATE // 10) -> tuple[Samples, in
 
 def bare(phonemes: str) -> str:
     """Phonemes without stress, spaces and punctuation."""
-    return re.sub(r"[\sˈˌ.,;:!?—…\"()“”'-]", "", phonemes)
+    return re.sub(r"[\sˈˌ.,;:!?¡¿—…\"()“”'-]", "", phonemes)
 
 
 def aligned(heard: list[str], meant: list[str]) -> list[tuple[int, int]]:
