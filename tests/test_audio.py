@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import types
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,69 @@ def test_rates_that_are_none_are_refused() -> None:
     for rate in (0, -24_000, 10**9):
         with pytest.raises(ValueError, match="sample_rate"):
             audio.resample(tone(0.1), RATE, rate)
+
+
+# --- files that are written as their sound is made -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extension", audio.FORMATS)
+@pytest.mark.parametrize("rate", [24_000, 22_050])
+def test_what_is_written_bit_by_bit_is_what_is_written_at_once(tmp_path: Path, extension: str, rate: int) -> None:
+    sound = np.concatenate([tone(2.0, rate), 1.2 * tone(0.5, rate) / 0.3, np.zeros(100, np.float32)])
+    audio.write(tmp_path / f"whole.{extension}", sound, rate)
+    with audio.Writer(tmp_path / f"bits.{extension}", rate) as file:
+        for start in range(0, len(sound), 7001):
+            file.add(sound[start : start + 7001])
+        assert file.seconds == pytest.approx(len(sound) / rate)
+    whole, bits = (soundfile.read(tmp_path / f"{name}.{extension}") for name in ("whole", "bits"))
+    assert whole[1] == bits[1] and len(whole[0]) == pytest.approx(len(bits[0]), abs=2)
+    if extension in ("wav", "flac"):
+        assert np.abs(whole[0] - bits[0]).max() <= (extension == "flac") / 32768
+    else:
+        assert loudest_hz(bits[0], bits[1]) == pytest.approx(440, abs=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"bits.{extension}", f"whole.{extension}"]
+
+
+def test_a_file_that_is_not_finished_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_text("the old one")
+    with pytest.raises(KeyboardInterrupt), audio.Writer(path) as file:
+        file.add(tone(1.0))
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="NaN"), audio.Writer(path) as file:
+        file.add(np.full(10, np.nan, np.float32))
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "the old one"
+
+
+def test_a_disk_that_fills_up_meanwhile_is_named_and_the_old_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.wav"
+    path.write_text("the old one")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left.*a\.wav"), audio.Writer(path) as file:
+        file.add(tone(0.1))
+        disk = types.SimpleNamespace(write=full, seek=lambda *_: 0, tell=int, close=int)
+        monkeypatch.setattr(file._bytes, "_inner", disk)
+        file.add(tone(2.0))
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "the old one"
+
+
+def test_a_wav_file_that_would_be_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="less than 4 GiB"), audio.Writer(tmp_path / "a.wav") as file:
+        file._samples = 2**31 - 2**15
+        file.add(tone(0.1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_says_what_is_wrong_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "folder.wav").mkdir()
+    for name, named in {"a.xyz": "'xyz'; known are wav", "no/a.wav": "does not exist", "folder.wav": "folder"}.items():
+        with pytest.raises(ValueError, match=named):
+            audio.Writer(tmp_path / name)
 
 
 # --- loudness, silence, joins ----------------------------------------------------------------------------------------

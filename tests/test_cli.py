@@ -18,6 +18,7 @@ from test_synthesis import LONG, RATE, Tones
 
 from vivavoce import audio, cli, generate
 from vivavoce.config import SpeakOptions
+from vivavoce.pieces import Made
 
 Out = pytest.CaptureFixture[str]
 
@@ -70,7 +71,7 @@ def test_text_from_everywhere(
     Path("said.txt").write_text("Hello there.", encoding="utf-8")
     stdin(monkeypatch, "Hello there.\n".encode("utf-8-sig"))
     assert vivavoce(*arguments) == 0
-    assert system.asked[0][0] == ["Hello there."]
+    assert system.asked[0].piece.text == "Hello there."
     samples, rate = soundfile.read("a.wav")
     assert rate == RATE and np.abs(samples).max() > 0.01
     out, err = capsys.readouterr()
@@ -82,17 +83,17 @@ def test_generate_takes_the_same_flags(system: Tones) -> None:
     assert generate.run(generate.app, ["--text", "Hello there.", "-o", "a.wav", "--seed", "3", "--voice", "luna"]) == 0
     assert vivavoce("Hello there.", "-o", "b.wav", "--seed", "3", "--voice", "luna") == 0
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
-    assert system.asked[0][1].name == "luna"
+    assert system.asked[0].voice.name == "luna"
 
 
 def test_a_text_that_is_a_commands_name_needs_speak(system: Tones) -> None:
     assert vivavoce("speak", "voices", "-o", "a.wav") == 0
-    assert system.asked[0][0] == ["voices"]
+    assert system.asked[0].piece.text == "voices"
 
 
 def test_a_text_that_starts_with_a_dash(system: Tones) -> None:
     assert vivavoce("-o", "a.wav", "--", "-five degrees") == 0
-    assert "five degrees" in system.asked[0][0][0]
+    assert "five degrees" in system.asked[0].piece.text
 
 
 @pytest.mark.parametrize("extension", list(audio.FORMATS))
@@ -102,10 +103,10 @@ def test_output_in_every_format(extension: str) -> None:
 
 
 def test_options_reach_the_model(system: Tones) -> None:
-    flags = "--steps 5 --method euler --cfg 0 --sway-coef -0.25 --speed 1.5 --seed 9"
+    flags = "--steps 5 --method euler --cfg 0 --sway-coef -0.25 --temperature 0.5 --speed 1.5 --seed 9"
     assert vivavoce("Hello there.", "-o", "a.wav", *flags.split()) == 0
-    expected = SpeakOptions("celeste", steps=5, method="euler", cfg=0.0, sway_coef=-0.25, speed=1.5, seed=9)
-    assert system.asked[0][2] == expected
+    expected = SpeakOptions("celeste", 5, "euler", 0.0, -0.25, temperature=0.5, speed=1.5, seed=9)
+    assert system.asked[0].options == expected
 
 
 def test_settings_of_the_model_reach_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ def test_settings_of_the_model_reach_load(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_reference_recording_is_the_voice(system: Tones) -> None:
     assert vivavoce("Hello.", "-o", "a.wav", "--ref-audio", recording(), "--ref-text", "Noise.") == 0
-    voice = system.asked[0][1]
+    voice = system.asked[0].voice
     assert (voice.name, voice.transcript) == ("me", "Noise.")
 
 
@@ -171,7 +172,7 @@ def test_alone_on_a_terminal_it_shows_help(monkeypatch: pytest.MonkeyPatch, caps
 def test_alone_in_a_pipe_it_speaks(monkeypatch: pytest.MonkeyPatch, system: Tones) -> None:
     stdin(monkeypatch, b"Hello from a pipe.")
     assert vivavoce() == 0
-    assert system.asked[0][0] == ["Hello from a pipe."]
+    assert system.asked[0].piece.text == "Hello from a pipe."
 
 
 def test_help_names_every_flag(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +182,7 @@ def test_help_names_every_flag(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> 
     names = (
         "text file voice ref-audio ref-text output model backend device dtype compile bits steps method cfg sway-coef"
     )
-    for name in f"{names} speed seed play".split():
+    for name in f"{names} temperature top-k lang speed seed play".split():
         assert f"--{name}" in out
 
 
@@ -247,6 +248,8 @@ def test_play_without_sound_says_what_is_missing(
 
 BAD = {
     "an unknown flag": (["Hello.", "--stepz", "4"], "--stepz"),
+    "an option of the other engine": (["Hello.", "--top-k", "5"], "top_k is 5, but this model has no such option"),
+    "an unknown language": (["Hello.", "--lang", "xx"], "known are en"),
     "a flag without its value": (["Hello.", "--voice"], "--voice"),
     "steps that are no number": (["Hello.", "--steps", "many"], "'many' is not a whole number"),
     "a speed that is no number": (["Hello.", "--speed", "fast"], "'fast' is not a number"),
@@ -254,6 +257,8 @@ BAD = {
     "no speed": (["Hello.", "--speed", "0"], "speed is 0.0"),
     "speed nan": (["Hello.", "--speed", "nan"], "speed is nan"),
     "a negative seed": (["Hello.", "--seed", "-1"], "seed is -1"),
+    "fewer retries than none": (["Hello.", "--retries", "-1"], "retries is -1; it must be from 0 to 100"),
+    "an unknown listener": (["Hello.", "--verify", "yes"], "--verify is 'yes'; it must be asr"),
     "an unknown method": (["Hello.", "--method", "heun"], "euler, midpoint or rk4"),
     "an unknown voice": (["Hello.", "--voice", "alice"], "celeste, luna, nash, orion, rhea"),
     "an unknown backend": (["Hello.", "--backend", "jax"], "auto, torch, mlx"),
@@ -372,7 +377,7 @@ def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_on_demand(
 def test_speech_that_fails_is_one_line_and_status_1(
     system: Tones, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
-    monkeypatch.setattr(system, "waves", lambda *_: [np.full(RATE, np.nan, np.float32)])
+    monkeypatch.setattr(system, "waves", lambda *_: [Made(np.full(RATE, np.nan, np.float32))])
     assert vivavoce("Hello.", "-o", "a.wav") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: the model made NaN") and os.listdir() == []

@@ -22,6 +22,7 @@ from vivavoce.config import (
     VocoderConfig,
     exact_div,
 )
+from vivavoce.config_whisperspeech import WhisperspeechConfig
 
 ALL = [c for c in vars(config).values() if isinstance(c, type) and issubclass(c, Config) and c is not Config]
 
@@ -194,6 +195,7 @@ def test_choices_are_listed() -> None:
         (DurationConfig, {"text_dim": 511}),
         (SamplingConfig, {"steps": 0}),
         (SamplingConfig, {"max_seconds": 44.0}),
+        (SamplingConfig, {"min_seconds": 20.0}),
         (TrainConfig, {"betas": (0.9,)}),
         (TrainConfig, {"betas": (0.9, 1.0)}),
         (TrainConfig, {"learning_rate": 0.0}),
@@ -288,9 +290,16 @@ def test_default_voice_is_built_in() -> None:
     assert SpeakOptions().voice in config.BUILTIN_VOICES
 
 
-def test_every_speak_option_that_is_left_to_the_model_has_its_recommendation() -> None:
+def test_every_speak_option_that_is_left_to_the_model_belongs_to_an_engine() -> None:
     left = {f.name for f in dataclasses.fields(SpeakOptions) if f.default is None} - {"seed"}
-    assert left <= {f.name for f in dataclasses.fields(SamplingConfig)}
+    assert left == set(SpeakOptions.ENGINE) == {*SamplingConfig.OPTIONS, *WhisperspeechConfig.OPTIONS}
+    assert set(SamplingConfig.OPTIONS) <= {f.name for f in dataclasses.fields(SamplingConfig)}
+
+
+def test_an_option_that_the_engine_lacks_is_refused_with_those_that_it_has() -> None:
+    SpeakOptions(temperature=0.0, speed=2.0).check_engine(SamplingConfig.OPTIONS)
+    with pytest.raises(ValueError, match="top_k is 0, but this model has no such option; it has steps, method, cfg"):
+        SpeakOptions(top_k=0).check_engine(SamplingConfig.OPTIONS)
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------

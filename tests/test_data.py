@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from vivavoce.config import TrainConfig
 from vivavoce.train.alignment import align
 from vivavoce.train.data import Deal, Stream, epoch_seed, load_corpus, make_batches, share_out
-from vivavoce.train.shards import Features, Report, Utterance, expand, raw_samples
+from vivavoce.train.shards import Features, Reader, Report, Utterance, expand, raw_samples
 
 TEXTS = ("the cat sat", "a dog ran off", "no", "birds sing at dawn", "we go home now", "so it is")
 Files = dict[str, bytes]  # extension → content, of one sample
@@ -87,7 +87,7 @@ def write_corpus(folder: Path, count: int = 8, shards: int = 2, words: bool = Fa
     ]
 
 
-class Plain:
+class Plain(Reader):
     """A reader that keeps what it is given; utterances in `refused` are no good to it."""
 
     sample_rate = 24_000
@@ -242,7 +242,8 @@ def test_a_truncated_shard_is_told_and_used_as_far_as_it_goes(tmp_path: Path, ca
     assert len([w for w in told if "a.tar" in str(w.message)]) == 1
     assert report.kept == 2 + 4
     assert report.skipped["(shards) damaged or out of reach"] == 1
-    assert not (tmp_path / "kept").exists()  # it may be whole next time
+    kept = list((tmp_path / "kept").glob("*"))
+    assert len(kept) == (1 if cache else 0)  # the other shard's; this one may be whole next time
 
 
 def test_a_file_that_is_no_tar_is_told(tmp_path: Path) -> None:
@@ -278,12 +279,27 @@ def test_features_are_decoded_once_and_kept(tmp_path: Path) -> None:
 def test_kept_features_that_are_damaged_are_made_again(tmp_path: Path) -> None:
     shards = write_corpus(tmp_path, 4)
     first = load_corpus(shards, Plain(), config(), store=tmp_path / "kept")
-    (file,) = (tmp_path / "kept").iterdir()
+    file, _ = sorted((tmp_path / "kept").iterdir())  # one for each shard
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.warns(UserWarning, match="unreadable .* the shards are read again"):
+    with pytest.warns(UserWarning, match="unreadable .* is read again"):
         again = load_corpus(shards, Plain(), config(), store=tmp_path / "kept")
     assert again.items == first.items
     assert load_corpus(shards, Untouched(), config(), store=tmp_path / "kept").items == first.items
+
+
+def test_what_was_read_before_an_interruption_is_not_read_again(tmp_path: Path) -> None:
+    shards = write_corpus(tmp_path, 6, 3)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_corpus(shards, Plain(), config(), store=tmp_path / "kept", progress=stop)
+    told: list[tuple[int, int]] = []
+    again = load_corpus(shards, Plain(), config(), store=tmp_path / "kept", progress=lambda *a: told.append(a))
+    assert told == [(3, 3)] and [item["key"] for item in again.items] == [f"u{n:03d}" for n in range(6)]
+    assert again.report == Report(6)
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
@@ -413,7 +429,7 @@ def test_a_shard_is_read_by_one_process_only(tmp_path: Path, monkeypatch: pytest
         opened.extend(names)
         return raw_samples(names, report)
 
-    monkeypatch.setattr("vivavoce.train.data.raw_samples", noted)
+    monkeypatch.setattr("vivavoce.train.shards.raw_samples", noted)
     for rank in range(2):
         epochs(Stream(shards, Plain(), config(), rank, 2))
     assert sorted(opened) == shards

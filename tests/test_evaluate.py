@@ -425,7 +425,7 @@ def test_bad_input_gets_one_line_before_any_work(
 def test_without_the_extra_the_command_is_told_before_any_work(
     package: str, monkeypatch: pytest.MonkeyPatch, capsys: Out, tts: FakeTTS
 ) -> None:
-    evaluation._english.cache_clear()
+    evaluation._normaliser.cache_clear()
     monkeypatch.setattr(evaluate, "load_judge", load_judge)
     monkeypatch.setitem(sys.modules, package, None)
     assert run("bundled --sentences list.txt") == 2

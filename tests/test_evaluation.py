@@ -53,6 +53,10 @@ def script(name: str) -> ModuleType:
         ("There are fifteen kilometers of road.", "There are 15 kilometres of road", 0),
         ("Doctor Smith can't come.", "Dr. Smith can not come!", 0),
         ("one dog two cats", "one dog two hats", 0.25),  # normalised "1 dog 2 cats"
+        ("Flight B A one seventeen leaves.", "Flight BA117 leaves.", 0),  # however the recogniser writes it
+        ("On December thirtieth, King Henry the Eighth died.", "On December 30, King Henry VIII died.", 0),
+        ("Flight B A one seventeen leaves.", "Flight BA118 leaves.", 1 / 5),
+        ("One (as of twenty twenty).", "One, as of 2020.", 0),
         ("the cat sat", "the cat", 1 / 3),
         ("the cat sat", "the big cat sat", 1 / 3),
         ("the cat sat", "", 1),
@@ -63,6 +67,12 @@ def script(name: str) -> ModuleType:
 )
 def test_word_error_rate(said: str, heard: str, wer: float) -> None:
     assert word_errors(said, heard).wer == pytest.approx(wer)
+
+
+@words
+def test_words_of_another_language() -> None:
+    assert word_errors("Tengo tres gatos en Perú.", "tengo 3 gatos en Perú", "es").wer == 0
+    assert word_errors("Tengo tres gatos en Perú.", "Tengo 4 gatos en Perú.", "es").wer == pytest.approx(1 / 5)
 
 
 @words

@@ -25,35 +25,74 @@ MAY_IMPORT = {
     "config": "",
     "config_whisperspeech": "config",
     "solvers": "",
-    "text_rules": "",
-    "text": "config text_rules",
+    "text_characters": "",
+    "text_tables": "",
+    "text_numbers": "text_tables",
+    "text_readings": "text_characters text_numbers text_tables",
+    "text_rules": "text_characters text_numbers text_readings text_tables",
+    "text_languages": "text_characters text_numbers",
     "audio": "config",
     "voices": "audio config",
+    "pieces": "config audio voices",
+    "text": "config pieces text_characters text_languages text_readings text_rules text_tables",
+    "segments": "config config_whisperspeech text text_characters text_numbers",
+    "lexicon": "segments",
+    "ssml": "segments text text_numbers",
+    "markup": "config_whisperspeech lexicon segments ssml text_tables",
     "mel_{b}": "audio config",
     "speaker_{b}": "audio config",
     "vocoder_{b}": "config",
     "transformer_{b}": "",
     "engines": "",
     "engines.*_{b}": "config config_whisperspeech solvers audio mel_{b} transformer_{b}",
-    "system_{b}": "config solvers audio text voices mel_{b} speaker_{b} vocoder_{b} engines.*_{b}",
-    "checkpoints": "config system_torch system_mlx checkpoints_torch checkpoints_mlx",
+    "system_{b}": "config solvers audio pieces text voices mel_{b} speaker_{b} vocoder_{b} engines.*_{b}",
+    "system_whisperspeech_{b}": (
+        "config config_whisperspeech audio pieces text voices system_{b} speaker_{b} vocoder_{b} engines.*_{b}"
+    ),
+    "checkpoints": (
+        "config system_torch system_mlx system_whisperspeech_torch checkpoints_torch checkpoints_mlx "
+        "checkpoints_whisperspeech_torch"
+    ),
     "checkpoints_whisperspeech": "config config_whisperspeech",
     "checkpoints_{b}": "config audio checkpoints system_{b} vocoder_{b} engines.*_{b}",
-    "checkpoints_whisperspeech_{b}": "checkpoints_{b} checkpoints_whisperspeech engines.*_{b}",
-    "synthesis": "config audio text voices checkpoints",
+    "checkpoints_whisperspeech_{b}": (
+        "config config_whisperspeech checkpoints checkpoints_{b} checkpoints_whisperspeech system_{b} "
+        "system_whisperspeech_{b} engines.*_{b}"
+    ),
     "evaluation": "audio text speaker_torch",
+    "checks": "audio",
+    "verify": "audio checks evaluation pieces",
+    "speech": "config config_whisperspeech audio checks pieces text voices",
+    "blocks": "markup segments text",
+    "planning": "config blocks lexicon markup pieces segments speech text voices",
+    "speaking": "audio checks pieces planning speech text verify voices",
+    "preview": "lexicon planning text",
+    "synthesis": "config lexicon planning preview speaking speech verify voices checkpoints",
+    "chapters": "",
+    "subtitles": "audio pieces speech",
+    "books": "subtitles",
+    "kept": "audio pieces",
+    "narrate": (
+        "audio books chapters kept lexicon pieces planning speaking speech subtitles synthesis text verify voices"
+    ),
     "clips": "audio voices evaluation",
     "evaluate": "config audio voices synthesis checkpoints evaluation clips",
     "train": "train.*",
     "train.__main__": "cli",
     "train.*": (
-        "train.* config solvers audio text mel_torch speaker_torch vocoder_torch engines.*_torch checkpoints "
-        "checkpoints_torch"
+        "train.* config config_whisperspeech tokens solvers audio text mel_torch speaker_torch vocoder_torch "
+        "transformer_torch engines.*_torch checkpoints checkpoints_torch checkpoints_whisperspeech_torch"
     ),
     "prepare": "",
-    "prepare.*": "prepare.* config audio text checkpoints",
-    "generate": "config audio voices synthesis",
-    "cli": "generate config voices synthesis evaluate checkpoints train train.* prepare.*",
+    "tokens": "config prepare.shards",
+    "prepare.*_{b}": (
+        "prepare.* config audio tokens mel_{b} speaker_{b} checkpoints checkpoints_whisperspeech_{b} engines.*_{b}"
+    ),
+    "prepare.*": "prepare.* config audio text checkpoints tokens",
+    "generate": "config audio books lexicon markup narrate speaking subtitles voices synthesis",
+    "serve": "",
+    "serve.*": "serve.* config audio pieces voices synthesis",
+    "cli": "serve.* generate lexicon config voices synthesis evaluate checkpoints train train.* prepare.*",
     "__init__": "synthesis voices",
     "__main__": "cli",
 }
@@ -74,6 +113,12 @@ ONLY_IN = {
     "onnxruntime": ("evaluation",),
     "transformers": ("engines.codec_torch",),
     "typer": ("cli", "generate"),
+    "fastapi": ("serve.*",),
+    "starlette": ("serve.*",),
+    "uvicorn": ("serve.*",),
+    "prometheus_client": ("serve.*",),
+    "pydantic": ("serve.*",),
+    "av": ("serve.encoders",),
     "torchaudio": (),
     "torchcodec": (),
     "librosa": (),
@@ -99,6 +144,7 @@ LAZY = (
     "onnxruntime",
     "datasets",
     "transformers",
+    "av",
 )
 
 # Modules that may import what they compute the name of; this test cannot see through that.

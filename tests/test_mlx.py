@@ -24,8 +24,10 @@ from test_checkpoints import (
     MODEL,
     OPTIONS,
     TEXT,
+    job,
     published_shapes,
     random_weights,
+    spoken,
     write_own,
     write_published,
     write_vocos,
@@ -313,7 +315,7 @@ def test_a_model_can_be_finetuned(root: Path, tmp_path: Path, monkeypatch: pytes
     name = "transformer.blocks.0.attention.query.weight"
     moved = (after.model.state_dict()[name] - before.model.state_dict()[name]).abs().max().item()
     assert 1e-6 < moved < 0.1
-    waves = [load_system(str(out), b, "cpu").waves([TEXT], get("nash"), OPTIONS, [1])[0] for b in ("torch", "mlx")]
+    waves = [spoken(load_system(str(out), b, "cpu"), TEXT, get("nash")) for b in ("torch", "mlx")]
     assert gap(waves[1], waves[0]) < 1e-3
 
 
@@ -339,24 +341,23 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str | N
 
 
 def test_one_seed_speaks_the_same_on_both(folder: tuple[str, str | None]) -> None:
-    texts = [TEXT, "me nature."]
-    options = OPTIONS.replace(speed=1.3)
-    spoken = []
-    for backend in ("torch", "mlx"):
-        system = load_system(folder[0], backend, "cpu", vocoder=folder[1])
-        spoken.append(system.waves(texts, VOICE, options, [3, 4]))
-        assert system.seconds(texts, VOICE, 1.3) == pytest.approx(
-            load_system(folder[0], "torch", "cpu", vocoder=folder[1]).seconds(texts, VOICE, 1.3), rel=1e-4
-        )
-    for expected, made in zip(*spoken, strict=True):
-        assert made.dtype == np.float32
-        assert gap(made, expected) < 1e-3
+    other = Voice("other", VOICE.samples[:9_000], "call me", np.eye(8, dtype=np.float32)[1])
+    jobs = [job(TEXT, VOICE, seed=3), job("me nature.", other, OPTIONS.replace(speed=1.3), seed=4)]
+    systems = [load_system(folder[0], backend, "cpu", vocoder=folder[1]) for backend in ("torch", "mlx")]
+    seconds = [s.seconds([one.piece for one in jobs], VOICE, 1.3) for s in systems]
+    assert seconds[1] == pytest.approx(seconds[0], rel=1e-4)
+    for expected, made in zip(*(s.waves(jobs) for s in systems), strict=True):
+        assert made.samples.dtype == np.float32
+        assert gap(made.samples, expected.samples) < 1e-3
+        assert made.start == pytest.approx(expected.start, abs=1e-4)
+        assert (made.ends is None) == (expected.ends is None)
+        assert made.ends is None or made.ends == pytest.approx(expected.ends, abs=1e-4)
 
 
 def test_the_bundled_model_speaks_the_same_on_both() -> None:
     options = SpeakOptions(steps=2, method="euler", cfg=3.0, sway_coef=-1.0)
     systems = [load_system("bundled", backend, "cpu") for backend in ("torch", "mlx")]
-    expected, made = (s.waves(["hi."], get("nash"), options, [1])[0] for s in systems)
+    expected, made = (spoken(s, "hi.", get("nash"), options) for s in systems)
     assert np.abs(expected).max() > 0.05
     assert gap(made, expected) < 1e-3
     expected, made = (s.copy_synthesis(get("luna").samples[:6_000]) for s in systems)
@@ -371,7 +372,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def wave(model: Path, **settings: Any) -> np.ndarray:
-    return load_system(str(model), "mlx", "cpu", **settings).waves(["me."], VOICE, OPTIONS, [1])[0]
+    return spoken(load_system(str(model), "mlx", "cpu", **settings), "me.", VOICE)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ def test_compiled_says_the_same(own: Path) -> None:
 
 def test_a_system_speaks_from_any_thread(own: Path) -> None:
     system, made = load_system(str(own), "mlx", "cpu"), []
-    thread = threading.Thread(target=lambda: made.append(system.waves(["me."], VOICE, OPTIONS, [1])[0]))
+    thread = threading.Thread(target=lambda: made.append(spoken(system, "me.", VOICE)))
     thread.start()
     thread.join()
     assert made and np.array_equal(made[0], wave(own))

@@ -25,6 +25,7 @@ from vivavoce.checkpoints_torch import load_vocoder
 from vivavoce.config import MelConfig, SpeakOptions
 from vivavoce.engines.nanospeech_torch import DurationTransformer
 from vivavoce.mel_torch import LogMel
+from vivavoce.pieces import Job, Piece
 from vivavoce.system_torch import NanospeechSystem
 from vivavoce.voices import Voice
 
@@ -144,6 +145,10 @@ def voice(seconds: float = 1.0, transcript: str = PROMPT_TEXT) -> Voice:
 OPTIONS = SpeakOptions(steps=2, method="euler", cfg=2.0, sway_coef=-1.0)
 
 
+def spoken(system: NanospeechSystem, voice: Voice, seed: int = 1, speed: float = 1.0) -> np.ndarray:
+    return system.waves([Job(Piece(TEXT, 0.0), voice, OPTIONS.replace(speed=speed), seed)])[0].samples
+
+
 # ---- agreement ----------------------------------------------------------------------------------------------------
 
 
@@ -212,13 +217,13 @@ def test_a_short_reference_does_not_hide_the_end_of_the_text_from_the_duration_m
     mel = nn.functional.pad(pair.model.mel_spec(wave).transpose(1, 2), (0, 0, 0, characters - frames))
     with torch.inference_mode():
         seconds = pair.model._duration_predictor(mel, ids(f"{PROMPT_TEXT} {TEXT}")).item()
-    predicted = pair.system.seconds([TEXT], speaker, 1.0)[0]
+    predicted = pair.system.seconds([Piece(TEXT, 0.0)], speaker, 1.0)[0]
     assert predicted == pytest.approx(max(seconds - frames / 93.75, 12 / 93.75), rel=1e-4)
 
 
 def test_the_whole_system_speaks_what_the_published_one_speaks(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     speaker, frames = voice(), 24_000 // 256 + 1
-    wave = pair.system.waves([TEXT], speaker, OPTIONS, [11])[0]
+    wave = spoken(pair.system, speaker, seed=11)
     length = len(wave) // 256 + 1
     noise = np.random.default_rng(11).standard_normal((frames + length, 100), dtype=np.float32)
     monkeypatch.setattr(torch, "randn", lambda *size, **_: torch.from_numpy(noise).reshape(size))
@@ -399,7 +404,7 @@ def test_a_missing_duration_file_is_done_without(pair: Pair, tmp_path: Path, mon
     with pytest.raises(FileNotFoundError):
         theirs.Nanospeech.from_pretrained("any")
     system = load_system(str(tmp_path), device="cpu", vocoder=str(pair.folder.parent / "vocos"))
-    wave = system.waves([TEXT], voice(), OPTIONS, [1])[0]
+    wave = spoken(system, voice())
     expected = len(TEXT) / len(PROMPT_TEXT)  # seconds: the reference's pace, and it lasts 1 s
     assert len(wave) / 24_000 == pytest.approx(expected, abs=0.02)
 
@@ -411,7 +416,7 @@ def test_speed_changes_the_speech_but_not_the_reference(pair: Pair, monkeypatch:
     mel = pair.model.mel_spec(torch.from_numpy(speaker.samples)[None]).transpose(1, 2)
     whole = [pair.model.predict_duration(mel, ids(TEXT), speed).item() for speed in (1.0, 2.0)]
     assert whole == [279, 139], "the published count: 93 frames a second, and the reference is halved too"
-    made = [len(pair.system.waves([TEXT], speaker, OPTIONS.replace(speed=s), [1])[0]) // 256 + 1 for s in (1.0, 2.0)]
+    made = [len(spoken(pair.system, speaker, speed=s)) // 256 + 1 for s in (1.0, 2.0)]
     reference = mel.shape[1]
     assert reference == 94
     assert made[0] == round(3.0 * 93.75 - reference) == 187

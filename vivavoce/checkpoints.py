@@ -3,19 +3,21 @@
 A model folder holds config.json and model.safetensors. Its config.json says what it is ("kind"), its settings, and for
 a nanospeech model which duration model and vocoder speak with it: "bundled", or a folder relative to this one.
 A folder or hub repository without config.json but with model.safetensors and vocab.txt is a published nanospeech
-checkpoint; one with config.yaml and pytorch_model.bin is a published Vocos. Their tensors are renamed, then loaded
-strictly. Dimensions come from the config or from the tensors, never from numbers in this file.
+checkpoint; one with t2s-*.model and s2a-*.model is a published WhisperSpeech, and config.yaml with pytorch_model.bin a
+published Vocos. Their tensors are renamed, then loaded strictly. Dimensions come from the config or from the tensors,
+never from numbers in this file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     import torch
 
     from vivavoce import system_mlx, system_torch
+    from vivavoce.system_whisperspeech_torch import WhisperspeechSystem
 
     Tensor = TypeVar("Tensor", torch.Tensor, mx.array)
     NanospeechSystem = system_torch.NanospeechSystem | system_mlx.NanospeechSystem
 
 ASSETS = Path(__file__).parent / "assets"
-BUNDLED = ("nanospeech",)  # `bundled` is the first of them
+BUNDLED = ("nanospeech", "whisperspeech")  # `bundled` is the first of them
 PUBLISHED_VOCODER = "charactr/vocos-mel-24khz"
+PUBLISHED_CODES_VOCODER = "charactr/vocos-encodec-24khz"
 FORMAT = 1  # of config.json
 
 C = TypeVar("C", bound=Config)
@@ -48,7 +52,10 @@ def find(model: str, files: tuple[str, ...] = ("*.json", "*.safetensors", "vocab
     Raises ValueError where there is none, or the hub cannot be reached.
     """
     if model == "bundled" or model in BUNDLED:
-        return ASSETS / (BUNDLED[0] if model == "bundled" else model)
+        folder = ASSETS / (BUNDLED[0] if model == "bundled" else model)
+        if not folder.is_dir():
+            raise ValueError(f"model {model!r} is not bundled in this version; give a folder or a Hugging Face name")
+        return folder
     if os.path.isdir(model):
         return Path(model)
     if os.path.exists(model):
@@ -59,10 +66,18 @@ def find(model: str, files: tuple[str, ...] = ("*.json", "*.safetensors", "vocab
             + ", ".join(("bundled", *BUNDLED))
         )
     import huggingface_hub
+
+    with _told_of_hub(model):
+        return Path(huggingface_hub.snapshot_download(model, allow_patterns=list(files)))
+
+
+@contextlib.contextmanager
+def _told_of_hub(model: str) -> Iterator[None]:
+    """What goes wrong with Hugging Face, as one ValueError that names the model."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.snapshot_download(model, allow_patterns=list(files)))
+        yield
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
@@ -83,7 +98,7 @@ def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str,
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a readable JSON file ({error})") from None
     if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
-        raise ValueError(f'{path}: no "kind"; it must be nanospeech, duration or vocoder')
+        raise ValueError(f'{path}: no "kind"; here it must be {kind}')
     if values.get("format") != FORMAT:
         raise ValueError(f"{path}: format {values.get('format')!r}; this version of vivavoce reads format {FORMAT}")
     if values["kind"] != kind:
@@ -92,7 +107,7 @@ def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str,
     for key in values:
         if key not in known:
             raise ValueError(f"{path}: unknown setting {key!r}; valid are {', '.join(known)}")
-    for key in ("duration", "vocoder"):
+    for key in ("duration", "vocoder", "t2s", "s2a", "codec"):
         if not isinstance(values.get(key, ""), str):
             raise ValueError(f'{path}: {key} is {values[key]!r}; it must be "bundled" or the name of a folder')
     characters = values.get("characters", "")
@@ -119,22 +134,36 @@ def load_system(
     compile: bool = False,
     vocoder: str | None = None,
     bits: int | None = None,
-) -> NanospeechSystem:
+) -> NanospeechSystem | WhisperspeechSystem:
     """Everything that speaks, by the name of its main model.
 
-    `model` as in `find`; `backend` "auto", "torch" or "mlx"; `device` "auto", "cpu", "cuda" or "mps"; `dtype`
-    "float32", "bfloat16" or "float16"; `vocoder` replaces the one that the model asks for ("bundled", a folder, a hub
-    name); `bits` 4 or 8 quantises the model's weights, with MLX only.
+    `model` as in `find`, or with the files of a published whisperspeech pair behind a colon, as in
+    "owner/name:t2s-small.model,s2a-small.model"; `backend` "auto", "torch" or "mlx"; `device` "auto", "cpu", "cuda" or
+    "mps"; `dtype` "float32", "bfloat16" or "float16"; `vocoder` replaces the one that the model asks for ("bundled", a
+    folder, a hub name); `bits` 4 or 8 quantises the model's weights, with MLX only.
     Raises ValueError for anything that cannot be had.
     """
     if bits not in (None, 4, 8):
         raise ValueError(f"bits is {bits!r}; it must be 4 or 8")
     chosen = choose_backend(backend)
+    name, named = split_name(model)
+    # before a backend is loaded: a wrong name is answered at once
+    folder = find(name, named) if named else find(name)
+    pair = None
+    if named or not ((folder / "config.json").exists() or (folder / "model.safetensors").exists()):
+        folder, pair = find_pair(name, folder, named)
+    if pair or _kind(folder) == "whisperspeech":
+        if backend == "mlx":
+            raise ValueError(f"backend is 'mlx', and {model} is a whisperspeech model, which runs in PyTorch alone")
+        if bits is not None:
+            raise ValueError(f"bits is {bits}, and {model} is a whisperspeech model, which has no quantised weights")
+        from vivavoce import checkpoints_whisperspeech_torch
+
+        return checkpoints_whisperspeech_torch.load_system(folder, pair, device, dtype, compile, vocoder)
     if bits is not None and chosen != "mlx":
         raise ValueError(
             f"bits is {bits}, and only the backend mlx has quantised weights; the backend here is {chosen}"
         )
-    folder = find(model)  # before a backend is loaded: a wrong name is answered at once
     if chosen == "mlx":
         try:
             from vivavoce import checkpoints_mlx
@@ -147,6 +176,46 @@ def load_system(
     from vivavoce import checkpoints_torch
 
     return checkpoints_torch.load_system(folder, device, dtype, compile, vocoder)
+
+
+def _kind(folder: Path) -> str:
+    """What config.json says that a model is; "" where it does not: whoever reads it then tells what is wrong."""
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(values.get("kind", "")) if isinstance(values, dict) else ""
+
+
+def split_name(model: str) -> tuple[str, tuple[str, ...]]:
+    """ "owner/name:t2s-a.model,s2a-b.model" → its name, and the files of a whisperspeech pair; () for none."""
+    found = re.fullmatch(r"(.+?):([^:/\\]+\.model)", model)
+    return (found[1], tuple(found[2].split(","))) if found else (model, ())
+
+
+def find_pair(model: str, folder: Path, named: tuple[str, ...]) -> tuple[Path, tuple[str, str] | None]:
+    """The published t2s-*.model and s2a-*.model in the folder of `model`, fetched where it is a repository.
+
+    `named` are those that the user chose. None where there is neither of the two, so that it is something else.
+    Raises ValueError, listing what there is, where it is not clear which one is meant.
+    """
+    there = sorted(path.name for path in folder.glob("*.model"))
+    if not os.path.isdir(model):
+        import huggingface_hub
+
+        with contextlib.suppress(ValueError), _told_of_hub(model):  # without a connection, what was fetched before
+            there = sorted(name for name in huggingface_hub.list_repo_files(model) if name.endswith(".model"))
+    kinds = [[name for name in there if name.startswith(f"{kind}-")] for kind in ("t2s", "s2a")]
+    if not named and not any(kinds):
+        return folder, None
+    if missing := [name for name in named if name not in there]:
+        raise ValueError(f"{model} has no {missing[0]}; it has {', '.join(there) or 'no .model files'}")
+    chosen = [[name for name in names if name in named] or names for names in kinds]
+    if any(len(names) != 1 for names in chosen) or len(named) > 2:
+        hint = f"; name them, as in {model}:{kinds[0][0]},{kinds[1][0]}" if all(kinds) else ""
+        raise ValueError(f"{model}: one t2s-*.model and one s2a-*.model are needed; it has {', '.join(there)}{hint}")
+    pair = (chosen[0][0], chosen[1][0])
+    return (folder if os.path.isdir(model) else find(model, pair)), pair
 
 
 def choose_backend(backend: str) -> str:

@@ -97,6 +97,8 @@ class T2SConfig(TransformerConfig):
     frozen_codes: bool = False  # the codebook's vectors are not trained
     pace_bins: int = 32  # of characters a second
     pace_max: float = 20.0
+    lowercase: bool = False  # it has seen no capitals: fewer words to learn
+    alignment_layer: int | None = None  # decoder layer that was taught to look at what it says; null: none was
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,11 +110,17 @@ class T2SConfig(TransformerConfig):
         self.require(0 <= self.end_code <= self.codes, "end_code", f"from 0 to codes ({self.codes})")
         self.require(self.code_width >= 0, "code_width", "0 or more")
         self.require(self.width % 2 == 0, "heads", "such that the width is even")
+        layer, layers = self.alignment_layer, self.decoder_layers
+        self.require(layer is None or 0 <= layer < layers, "alignment_layer", f"from 0 to {layers - 1}, or null")
 
     @property
     def max_bytes(self) -> int:
         """The longest text."""
         return self.text_length - 2
+
+    def reads(self, text: str) -> str:
+        """The text whose UTF-8 bytes the model is to get."""
+        return text.lower() if self.lowercase else text
 
     def language(self, code: str) -> int:
         """Row of a language's embedding. Raises ValueError, listing those that the model knows."""
@@ -171,6 +179,39 @@ class TokenSamplingConfig(Config):
     def __post_init__(self) -> None:
         self.require(0 <= self.temperature <= 10, "temperature", "from 0 to 10")
         self.require(self.top_k >= 0, "top_k", "0 or more")
+
+
+@dataclass(frozen=True)
+class WhisperspeechConfig(Config):
+    """How a whole system speaks; how its tokens are drawn is in its parts' own settings."""
+
+    max_seconds: float = 20.0  # the longest piece that it is asked for at once
+    min_seconds: float = 0.0  # what is shorter is joined to its neighbour, where it has one; 0: nothing
+    pace: float = 15.0  # characters a second at speed 1, without the silence at both ends
+    silence: float = 0.0  # seconds of it in a piece
+    # The speeds at which T2S is asked to write. For one beyond them semantic codes are repeated or left out.
+    slowest: float = 0.75
+    fastest: float = 1.25
+    prompt_seconds: float = 10.0  # at most so much of the piece before is gone on from; 0: nothing
+
+    OPTIONS = ("temperature", "top_k")  # of `SpeakOptions`, what this engine has
+
+    def __post_init__(self) -> None:
+        self.require(1 <= self.max_seconds <= 30, "max_seconds", "from 1 to 30")
+        self.require(0 <= self.min_seconds < self.max_seconds, "min_seconds", "0 or more, below max_seconds")
+        self.require(self.pace > 0, "pace", "positive")
+        self.require(0 <= self.silence <= 5, "silence", "from 0 to 5")
+        self.require(0 < self.slowest <= 1, "slowest", "above 0 and at most 1")
+        self.require(self.fastest >= 1, "fastest", "1 or more")
+        self.require(0 <= self.prompt_seconds <= 30, "prompt_seconds", "from 0 to 30")
+
+    def seconds(self, characters: int, speed: float) -> float:
+        """How long a text is expected to take."""
+        return (self.silence + max(1, characters) / self.pace) / speed
+
+    def written(self, speed: float) -> float:
+        """The speed that T2S is asked for, where speech is to have `speed`."""
+        return min(max(speed, self.slowest), self.fastest)
 
 
 @dataclass(frozen=True)

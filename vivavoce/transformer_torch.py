@@ -69,6 +69,12 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(query, *known, attn_mask=mask, is_causal=causal, scale=self.scale)
         return self.out(y.transpose(1, 2).flatten(-2))
 
+    def weights(self, x: Tensor, known: KeysValues, table: RotaryTable | None, mask: Tensor | None) -> Tensor:
+        """How much x [B, N, D] looks at each known position, float32 [B, H, N, L]; every row adds up to 1."""
+        query = rotate(self._split(self.query(x)), table)
+        scores = (query @ known[0].transpose(-1, -2)).float() * self.scale
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
     def _split(self, x: Tensor) -> Tensor:  # [B, N, D] → [B, H, N, D / H]
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
@@ -96,9 +102,11 @@ class Block(nn.Module):
         context_mask: Tensor | None = None,
         cache: KeysValues | None = None,
         positions: Tensor | None = None,
+        looks: list[Tensor] | None = None,
     ) -> Tensor:
         """x [B, N, D]. `context` are the cross-attention's keys and values, `context_mask` bool [B, 1, 1, L].
 
+        To `looks`, where it is given, the cross-attention's weights [B, H, N, L] are added.
         With a `cache`, the new keys and values are written to it at `positions` [N], and where a mask is given
         attention goes to the first `mask.shape[-1]` positions of the cache; without a mask only to the new ones.
         """
@@ -113,7 +121,10 @@ class Block(nn.Module):
         x = x + self.attention(y, known, table, mask, causal)
         if self.cross is not None and self.cross_norm is not None:
             assert context is not None
-            x = x + self.cross(self.cross_norm(x), context, table, context_mask)
+            y = self.cross_norm(x)
+            if looks is not None:
+                looks.append(self.cross.weights(y, context, table, context_mask))
+            x = x + self.cross(y, context, table, context_mask)
         return x + self.ff(self.ff_norm(x))
 
 

@@ -33,6 +33,8 @@ PADDING = -1  # id of a position without a value, in what callers give
 SAMPLE_RATE = 16_000  # Hz, of everything that Whisper hears
 HOP = 160  # samples between its mel frames, two of which make one of the encoder's
 SILENCE = -1.5  # what its log-mel frames hold where there is no sound at all
+PAUSE = SAMPLE_RATE // 5  # samples of silence between waves that share a window
+FORGOTTEN = 0.01  # followers of a code, by the moving average, under which it is used for something else
 
 
 # ---- Whisper --------------------------------------------------------------------------------------------------------
@@ -115,6 +117,16 @@ class WhisperDecoder(nn.Module):
         start: int = 0,
     ) -> Tensor:
         """Tokens [B, K] → logits [B, K, V], float32. With a `cache`, the tokens stand at `start` and after it."""
+        return self.logits(self.states(tokens, context, cache, start))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """States [..., D] → logits [..., V], float32."""
+        return F.linear(states, self.token_embed.weight).float()
+
+    def states(
+        self, tokens: Tensor, context: list[KeysValues], cache: list[KeysValues] | None = None, start: int = 0
+    ) -> Tensor:
+        """As `forward`, but what the logits are made of [B, K, D]."""
         count = tokens.shape[1]
         positions = torch.arange(start, start + count, device=tokens.device)
         mask = None
@@ -130,7 +142,7 @@ class WhisperDecoder(nn.Module):
                 cache=None if cache is None else cache[number],
                 positions=positions,
             )
-        return F.linear(self.norm(x), self.token_embed.weight).float()
+        return self.norm(x)
 
 
 class Whisper(nn.Module):
@@ -181,6 +193,44 @@ class Whisper(nn.Module):
         return [row[: row.index(config.end_token)] if config.end_token in row else row for row in texts]
 
 
+# ---- windows --------------------------------------------------------------------------------------------------------
+
+
+def pack(
+    lengths: Sequence[int], room: int, grid: int, pause: int, weights: Sequence[int] = (), most: int = 0
+) -> list[list[tuple[int, int]]]:
+    """Share waves out to as few windows of `room` samples as comes of putting each where it fits first.
+
+    Gives for each window the waves' indices and where they start: at multiples of `grid`, `pause` samples or more
+    after the one before. With `weights`, those in a window sum to at most `most`. Waves that fit nowhere are left out.
+    """
+    windows: list[list[tuple[int, int]]] = []
+    ends: list[int] = []  # where the next wave of each window may start
+    loads: list[int] = []
+    for index, length in enumerate(lengths):
+        weight = weights[index] if weights else 0
+        if length > room or weight > most:
+            continue
+        fitting = (n for n, end in enumerate(ends) if end + length <= room and loads[n] + weight <= most)
+        chosen = next(fitting, len(windows))
+        if chosen == len(windows):
+            windows.append([])
+            ends.append(0)
+            loads.append(0)
+        windows[chosen].append((index, ends[chosen]))
+        ends[chosen] = -(-(ends[chosen] + length + pause) // grid) * grid
+        loads[chosen] += weight
+    return windows
+
+
+def joined(waves: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+    """Waves [S], each from its start on, with silence between them → [S]."""
+    wave = waves[0].new_zeros(starts[-1] + len(waves[-1]))
+    for part, start in zip(waves, starts, strict=True):
+        wave[start : start + len(part)] = part
+    return wave
+
+
 # ---- bottleneck -----------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +262,15 @@ class Codebook(nn.Module):
             torch.distributed.all_reduce(total)
         self.average.lerp_(total, 1 - self.decay)
         self.vectors.copy_(F.normalize(self.average, dim=-1))
+
+    @torch.no_grad()
+    def revive(self, x: Tensor) -> None:
+        """Put vectors that nothing has come near for long in the place of some of the vectors x [P, W]."""
+        dead = (self.average[: self.choices].norm(dim=-1) < FORGOTTEN).nonzero()[:, 0]
+        chosen = x.float()[torch.randint(len(x), (len(dead),), device=x.device)]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(chosen, 0)
+        self.vectors[dead] = self.average[dead] = chosen
 
     @torch.no_grad()
     def fit(self, x: Tensor, rounds: int = 20) -> None:
@@ -265,6 +324,43 @@ class Semantic(nn.Module):
         x = x + self.ff(self.ff_norm(x))
         return F.normalize(self.project_in(x), dim=-1)
 
+    def codes(self, frames: Tensor, sounds: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames [B, N, D], of which the first `sounds` [B] are sound → codes and where they are sound [B, T]."""
+        inside = self._inside(sounds)
+        return self.codebook.nearest(self.before_codes(frames)), inside
+
+    @torch.no_grad()
+    def fit(self, frames: Tensor, sounds: Tensor) -> None:
+        """Start from frames [B, N, D], of which the first `sounds` [B] are sound: what linear algebra can tell of them.
+
+        The codes are the clusters of the frames' principal components, and what is made of a code is the best linear
+        guess at its frames. Feed-forward and attention add nothing yet.
+        """
+        within = length_mask(sounds, self.config.whisper.n_audio_ctx)
+        pooled = frames.unflatten(1, (-1, self.config.downsample)).mean(2)[self._inside(sounds)].float()
+        mean, std = frames[within].float().mean(0), frames[within].float().std(0).clamp(min=1e-4)
+        scaled = (pooled - mean) / std
+        _, directions = torch.linalg.eigh(scaled.T @ scaled)  # by rising variance
+        self.project_in.weight.copy_(directions.T.flip(0)[: self.config.code_width] / std)
+        self.project_in.bias.copy_(-self.project_in.weight @ mean)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and name.endswith(("ff.2", "attention.out")):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+        vectors = self.before_codes(frames)[self._inside(sounds)]
+        self.codebook.fit(vectors)
+        chosen = self.codebook.vectors[self.codebook.nearest(vectors)]
+        known = F.pad(chosen, (0, 1), value=1.0)
+        solution = torch.linalg.lstsq(known, scaled).solution
+        self.project_out.weight.copy_(solution[:-1].T)
+        self.project_out.bias.copy_(solution[-1])
+        explained = 1 - (known @ solution - scaled).square().mean()
+        self.norm.weight.copy_(std * explained.clamp(min=0).sqrt())  # what is not known should not be made up
+        self.norm.bias.copy_(mean)
+
+    def _inside(self, sounds: Tensor) -> Tensor:
+        return length_mask(sounds // self.config.downsample, self.config.length)
+
     def after_codes(self, vectors: Tensor) -> Tensor:
         """Vectors [B, N, W], already at the frames' rate, → frames [B, N, D] for Whisper's decoder."""
         places = torch.arange(vectors.shape[1], device=vectors.device)
@@ -302,6 +398,24 @@ class Semantic(nn.Module):
             found = found[count:]
         return joined
 
+    @torch.inference_mode()
+    def encode_packed(self, whisper: Whisper, waves: Sequence[Tensor], batch: int = 1) -> list[Tensor]:
+        """As `encode`, with several waves in each of Whisper's windows, whose cost does not depend on what is in it.
+
+        The waves hear each other, so the codes differ a little. `batch` windows are in memory at once.
+        """
+        found: list[Tensor | None] = [None] * len(waves)
+        grid = HOP * 2 * self.config.downsample
+        windows = pack([len(wave) for wave in waves], whisper.window, grid, PAUSE)
+        for first in range(0, len(windows), batch):
+            some = windows[first : first + batch]
+            frames, _ = whisper.frames([joined([waves[i] for i, _ in w], [start for _, start in w]) for w in some])
+            for window, row in zip(some, self.codebook.nearest(self.before_codes(frames)), strict=True):
+                for i, start in window:
+                    found[i] = row[start // grid : start // grid + len(waves[i]) // grid]
+        return [codes if codes is not None else self.encode(whisper, [wave])[0]
+                for codes, wave in zip(found, waves, strict=True)]  # fmt: skip
+
     def _windows(self, whisper: Whisper, wave: Tensor) -> list[Tensor]:
         pieces = list(wave.split(whisper.window))
         shortest = HOP * 2 * self.config.downsample
@@ -316,35 +430,56 @@ class Semantic(nn.Module):
         """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
         return self.loss(*args, **kwargs)
 
-    def loss(self, whisper: Whisper, frames: Tensor, sounds: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    def loss(
+        self,
+        whisper: Whisper,
+        frames: Tensor,
+        sounds: Tensor,
+        before: Tensor,
+        after: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """How much worse Whisper reads through the codes, a scalar; in training mode the codebook moves, too.
 
         `frames` [B, N, D] are Whisper's, of which the first `sounds` [B] are sound; `before` are the decoder's input
-        tokens [B, K] and `after` those that follow them [B, K], PADDING where nothing does. The loss is cross-entropy
-        of `after`, plus divergence from what Whisper says of its own frames, summed over an item's tokens, plus the
-        distance of the vectors to their codes.
+        tokens [B, K] and `after` those that follow them [B, K], PADDING where nothing does; `states` [B, K, D] are the
+        decoder's for its own frames, where they are known. The loss is cross-entropy of `after`, plus divergence from
+        what Whisper says of its own frames, summed over an item's tokens, plus the distance of the vectors to their
+        codes, the last two by their weights.
         """
         config = self.config
-        count = sounds // config.downsample
-        inside = length_mask(count, config.length)
+        inside = self._inside(sounds)
         vectors = self.before_codes(frames)
         codes = self.codebook.nearest(vectors)
         nearest = self.codebook.vectors[codes]
         distance = (vectors.float() - nearest).square().mean(-1)
         commitment = (distance * inside).sum() / inside.sum().clamp(min=1)
         if self.training:
-            self.codebook.follow(vectors.detach()[inside], codes[inside])
+            heard = vectors.detach()[inside]
+            self.codebook.follow(heard, codes[inside])
+            self.codebook.revive(heard)
         passed = vectors + (nearest - vectors).detach()  # the gradient goes past the codebook
         nothing = self.codebook.vectors[self.padding_row].to(passed.dtype)
         passed = torch.where(inside[..., None], passed, nothing)
         read = self.after_codes(passed.repeat_interleave(config.downsample, dim=1))
+        loss = config.commitment * commitment
+        tokens, said = before.clamp(min=0), after != PADDING
+        if config.kl and states is None:
+            with torch.no_grad():
+                states = whisper.decoder.states(tokens, whisper.decoder.context(frames))
+        answer = whisper.decoder.states(tokens, whisper.decoder.context(read))
+        surely = whisper.decoder.logits(answer[said]).log_softmax(-1)  # [P, V], P the tokens of all items
+        loss = loss - surely.gather(-1, after[said][:, None]).mean()
+        if config.kl:
+            assert states is not None
+            with torch.no_grad():
+                teacher = whisper.decoder.logits(states[said]).log_softmax(-1)
+            divergence = F.kl_div(surely, teacher, reduction="sum", log_target=True) / len(frames)
+            loss = loss + config.kl * divergence
+        return loss
 
-        tokens = before.clamp(min=0)
-        logits = whisper.decoder(tokens, whisper.decoder.context(read))
-        said = after != PADDING
-        with torch.no_grad():
-            teacher = whisper.decoder(tokens, whisper.decoder.context(frames)).log_softmax(-1)
-        divergence = F.kl_div(logits.log_softmax(-1), teacher, reduction="none", log_target=True).sum(-1)
-        divergence = (divergence * said).sum(1).mean()
-        entropy = F.cross_entropy(logits.flatten(0, 1), after.flatten(), ignore_index=PADDING)
-        return entropy + config.kl * divergence + config.commitment * commitment
+
+def lost_variance(made: Tensor, wanted: Tensor) -> Tensor:
+    """Share of the variance of the frames `wanted` [P, D] that `made` [P, D] lacks, a mean over D; 1 is their mean."""
+    wanted = wanted.float()
+    return ((made.float() - wanted).square().mean(0) / wanted.var(0, unbiased=False).clamp(min=1e-6)).mean()

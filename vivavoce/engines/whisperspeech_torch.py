@@ -140,8 +140,12 @@ class Decoder(nn.Module):
         context: Context,
         cache: list[KeysValues] | None = None,
         window: int | None = None,
+        looks: dict[int, list[Tensor]] | None = None,
     ) -> Tensor:
-        """x [B, N, D] at `positions` [N], which start at 0 unless a `window`, the cache's filled part, is given."""
+        """x [B, N, D] at `positions` [N], which start at 0 unless a `window`, the cache's filled part, is given.
+
+        `looks` are lists, by the number of a layer, that are given its cross-attention's weights [B, H, N, T].
+        """
         table = self._table(positions)
         mask = None
         if window is not None:
@@ -156,6 +160,7 @@ class Decoder(nn.Module):
                 context_mask=context.mask,
                 cache=None if cache is None else cache[number],
                 positions=positions,
+                looks=None if looks is None else looks.get(number),
             )
         return self.norm(x)
 
@@ -182,6 +187,11 @@ class TokenModel(nn.Module):
 
     def compile_step(self, mode: str | None = None) -> None:
         """From here on every generated position is one compiled pass of static shapes; `mode` as in torch.compile."""
+        import torch._dynamo  # here, for it takes a moment
+
+        # both stages are compiled for each length of text and speech that `bucket` tells apart; 8 is the usual limit
+        name = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+        setattr(torch._dynamo.config, name, max(64, getattr(torch._dynamo.config, name)))
         self._compiled = torch.compile(self.step, mode=mode, fullgraph=True, dynamic=False)
 
     def embed(self, codes: Tensor, positions: Tensor) -> Tensor:
@@ -199,12 +209,16 @@ class TokenModel(nn.Module):
         context: Context,
         cache: list[KeysValues] | None = None,
         window: int | None = None,
+        looks: dict[int, list[Tensor]] | None = None,
     ) -> Tensor:
-        """Codes [B, Q, N] at `positions` [N] → logits of what follows each [B, Q, N, choices]."""
+        """Codes [B, Q, N] at `positions` [N] → logits of what follows each [B, Q, N, choices].
+
+        `looks` as the decoder's.
+        """
         x = self.embed(codes, positions)
         if context.added is not None:
             x = x + context.added
-        return self.read_out(self.decoder(x, positions, context, cache, window))
+        return self.read_out(self.decoder(x, positions, context, cache, window, looks))
 
     def write(
         self,
@@ -261,7 +275,8 @@ class TokenModel(nn.Module):
                 logits = self.step(codes[:, :, : column + 1], everything[: column + 1], context)
             elif self._compiled is not None:
                 # cloned, for a compiled step may reuse the memory of its last result
-                logits = self._compiled(codes[:, :, here].clone(), everything[here].clone(), context, cache, room)
+                window = bucket(column + 1)
+                logits = self._compiled(codes[:, :, here].clone(), everything[here].clone(), context, cache, window)
                 logits = logits.clone()
             else:
                 window = min(size, (column // WINDOW + 1) * WINDOW)
@@ -383,29 +398,59 @@ class T2S(TokenModel):
         context, _, _, _ = self._context(text, languages, pace)
         return self._teach(context, codes)
 
-    def _teach(self, context: Context, codes: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def alignment(self, text: Tensor, languages: Tensor, pace: Tensor, codes: Tensor) -> Tensor:
+        """How much each code has to do with each byte [B, N, T + 2], the zeros before and after the text included.
+
+        What the alignment layer's heads look at, on average, when the code is written. Arguments as for `logits`.
+        Raises ValueError where no layer was taught that.
+        """
+        layer = self.config.alignment_layer
+        if layer is None:
+            raise ValueError("this model has no alignment_layer")
+        found: list[Tensor] = []
+        context, _, _, _ = self._context(text, languages, pace)
+        self._teach(context, codes, {layer: found})
+        return found[0].mean(1)[:, :-1, : text.shape[1] + 2]
+
+    def target(self, codes: Tensor) -> Tensor:
+        """Codes [B, N], padded → what `logits` are to say [B, N + 1]: each code, then the end, then PADDING."""
+        lengths = (codes != PADDING).sum(1)
+        places = torch.arange(codes.shape[1] + 1, device=codes.device)
+        return F.pad(codes, (0, 1), value=PADDING).masked_fill(places == lengths[:, None], self.config.end_code)
+
+    def _teach(self, context: Context, codes: Tensor, looks: dict[int, list[Tensor]] | None = None) -> Tensor:
         end = self.config.end_code
         if codes.shape[1] >= self.config.code_length:
             raise ValueError(f"{codes.shape[1]} codes; this model writes at most {self.config.code_length - 1} at once")
         before = F.pad(torch.where(codes == PADDING, torch.full_like(codes, end), codes), (1, 0), value=end)
         positions = torch.arange(before.shape[1], device=codes.device)
-        return self.step(before[:, None], positions, context)[:, 0]
+        return self.step(before[:, None], positions, context, looks=looks)[:, 0]
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
         return self.loss(*args, **kwargs)
 
-    def loss(self, text: Tensor, languages: Tensor, pace: Tensor, codes: Tensor, *, text_weight: float = 0.1) -> Tensor:
+    def loss(
+        self,
+        text: Tensor,
+        languages: Tensor,
+        pace: Tensor,
+        codes: Tensor,
+        *,
+        text_weight: float = 0.1,
+        told: Tensor | None = None,
+        looks: dict[int, list[Tensor]] | None = None,
+    ) -> Tensor:
         """Cross-entropy of the codes and their end, a scalar, in nats a code. Arguments as for `logits`.
 
         Where the encoder is causal, `text_weight` times its cross-entropy of the next byte is added.
+        `told` are codes that the decoder is told to have written, where they are not those that it should have.
+        `looks` as the decoder's.
         """
         context, encoded, ids, inside = self._context(text, languages, pace)
-        logits = self._teach(context, codes)
-        lengths = (codes != PADDING).sum(1)
-        place = torch.arange(logits.shape[1], device=codes.device)
-        target = F.pad(codes, (0, 1), value=PADDING).masked_fill(place == lengths[:, None], self.config.end_code)
-        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=PADDING)
+        logits = self._teach(context, codes if told is None else told, looks)
+        loss = F.cross_entropy(logits.flatten(0, 1), self.target(codes).flatten(), ignore_index=PADDING)
         if self.config.causal_encoder and text_weight:
             following = ids[:, 1:].masked_fill(~inside[:, 1:], PADDING)
             guessed = F.linear(encoded[:, :-1], self.text_embed.weight).float() * self.config.logit_scale
@@ -423,12 +468,14 @@ class T2S(TokenModel):
         options: TokenSamplingConfig | None = None,
         *,
         prompt: Tensor | None = None,
-        limit: int | None = None,
+        limit: int | Sequence[int] | None = None,
         generators: Sequence[torch.Generator] | None = None,
         cached: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> Generated:
-        """Semantic codes of the text, until their end or `limit` codes. Text, languages and pace as for `logits`.
+        """Semantic codes of the text, until their end or `limit` codes, one number or one for each item.
+
+        Text, languages and pace as for `logits`.
 
         `prompt` [B, P], padded, are the codes of what was said before; the text then starts with the text of it.
         `generators` give each item its own draws; `cached=False` computes all positions anew for each, to compare.
@@ -440,15 +487,16 @@ class T2S(TokenModel):
         prompt = text.new_empty(batch, 0) if prompt is None else prompt
         before = (prompt != PADDING).sum(1)
         longest = int(before.max())
-        most = config.code_length - 1 - longest
-        limit = most if limit is None else limit
-        if not 1 <= limit <= most:
-            raise ValueError(f"limit is {limit} codes after a prompt of {longest}; it must be from 1 to {most}")
-        given = torch.full((batch, 1, 1 + longest + limit), PADDING, device=device)
+        most = config.code_length - 1 - before
+        limits = most if limit is None else torch.as_tensor(limit, device=device).expand(batch)
+        for known, asked, room in torch.stack((before, limits, most), 1).tolist():
+            if not 1 <= asked <= room:
+                raise ValueError(f"limit is {asked} codes after a prompt of {known}; it must be from 1 to {room}")
+        given = torch.full((batch, 1, 1 + int((before + limits).max())), PADDING, device=device)
         given[:, 0, 0] = config.end_code
         given[:, 0, 1 : 1 + longest] = prompt[:, :longest]
-        # an item with a shorter prompt has its limit sooner; what stands behind is never used
-        after = torch.arange(given.shape[-1], device=device) > (before + limit)[:, None]
+        # one item has its limit sooner than another; what stands behind is never used
+        after = torch.arange(given.shape[-1], device=device) > (before + limits)[:, None]
         given[:, 0].masked_fill_(after, config.end_code)
 
         context, _, _, _ = self._context(text, languages, pace)
@@ -459,7 +507,7 @@ class T2S(TokenModel):
         codes, ends = self.write(
             given, context, allowed, options or TokenSamplingConfig(), generators, cached, progress, config.end_code
         )
-        lengths = torch.minimum(ends - 1 - before, torch.full_like(before, limit))
+        lengths = torch.minimum(ends - 1 - before, limits)
         found = shifted(codes[:, 0], 1 + before, int(lengths.max()))
         inside = length_mask(lengths, found.shape[1])
         return Generated(found.masked_fill(~inside, PADDING), lengths, ends < given.shape[-1])
@@ -572,9 +620,12 @@ class S2A(TokenModel):
         """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
         return self.loss(*args, **kwargs)
 
-    def loss(self, semantic: Tensor, speaker: Tensor, codes: Tensor) -> Tensor:
-        """Cross-entropy of the acoustic codes, a scalar, in nats a code. Arguments as for `logits`."""
-        logits = self.logits(semantic, speaker, codes)
+    def loss(self, semantic: Tensor, speaker: Tensor, codes: Tensor, *, told: Tensor | None = None) -> Tensor:
+        """Cross-entropy of the acoustic codes, a scalar, in nats a code. Arguments as for `logits`.
+
+        `told` are codes that the decoder is told to have written, where they are not those that it should have.
+        """
+        logits = self.logits(semantic, speaker, codes if told is None else told)
         return F.cross_entropy(logits.flatten(0, 2), codes.flatten(), ignore_index=PADDING)
 
     @torch.inference_mode()

@@ -11,16 +11,10 @@ import contextlib
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +26,7 @@ from vivavoce.prepare.checks import Outcome, examine
 from vivavoce.prepare.settings import PrepareConfig
 from vivavoce.prepare.shards import Files, ShardWriter, read_shard
 from vivavoce.prepare.sources import Item, Source, open_source
+from vivavoce.prepare.workers import in_order
 from vivavoce.text import CharTokenizer
 
 WORK = ".prepare"  # folder in OUT
@@ -40,7 +35,6 @@ FEW_SHARE = 5  # … but never more than one in so many
 EXAMPLES = 10  # keys of dropped items that the report names for each reason
 BLOCK = 8  # items that a process gets at once
 UNNAMED = "(unnamed)"  # in the report, for those of whom the input does not say who speaks
-AHEAD = 3  # blocks that wait for each process
 
 Progress = Callable[[str, float], None]
 
@@ -216,29 +210,10 @@ class _Run:
     def _outcomes(self, workers: int) -> Generator[Outcome, None, None]:
         """What becomes of each item, in the input's order."""
         blocks = _in_blocks(self.source.items(self.next, self.at))
-        if workers == 1:
-            for block in blocks:
-                yield from _examine_all(block, self.settings, self.tokenizer)
-            return
-        pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _start_worker, (self.settings, self.tokenizer.characters)
-        )
-        try:
-            waiting: deque[Future[list[Outcome]]] = deque()
-            for block in blocks:
-                with _uninterrupted():  # a process that this starts inherits that Ctrl-C is for the main one
-                    waiting.append(pool.submit(_in_worker, block))
-                if len(waiting) > workers * AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool:
-            raise OSError(
-                "a worker process was ended from outside, or ran out of memory; the same command, with fewer --workers "
-                "perhaps, goes on from the last finished shard"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        start = _start, (self.settings, self.tokenizer.characters)
+        with contextlib.closing(in_order(_examine_all, blocks, workers, *start)) as results:
+            for outcomes in results:
+                yield from outcomes
 
     def _take(self, outcome: Outcome) -> None:
         self.next += 1
@@ -419,43 +394,17 @@ class _Validation:
 
 # ---- worker processes -----------------------------------------------------------------------------------------------
 
-_in_process: tuple[PrepareConfig, CharTokenizer] | None = None  # of a worker
+_in_process: tuple[PrepareConfig, CharTokenizer] | None = None
 
 
-def _start_worker(settings: PrepareConfig, characters: Sequence[str]) -> None:
+def _start(settings: PrepareConfig, characters: Sequence[str]) -> None:
     global _in_process
     _in_process = settings, CharTokenizer(characters)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Without this, workers of a process that was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _in_worker(items: list[Item]) -> list[Outcome]:
+def _examine_all(items: list[Item]) -> list[Outcome]:
     assert _in_process is not None  # set as the process starts
-    return _examine_all(items, *_in_process)
-
-
-def _examine_all(items: list[Item], settings: PrepareConfig, tokenizer: CharTokenizer) -> list[Outcome]:
-    return [examine(item, settings, tokenizer) for item in items]
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set what a signal does, and only it gets Ctrl-C
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return [examine(item, *_in_process) for item in items]
 
 
 def _in_blocks(items: Iterable[Item]) -> Iterator[list[Item]]:

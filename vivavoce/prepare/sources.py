@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from vivavoce.prepare.settings import PrepareConfig
 from vivavoce.prepare.shards import DamagedShard, read_shard
+from vivavoce.tokens import SUFFIX
 
 # as vivavoce.train.shards, which needs the extra train
 AUDIO = ("wav", "flac", "ogg", "opus", "mp3", "aif", "aiff")
@@ -284,7 +285,7 @@ class Shards(Source):
         paths = root.rglob("*.tar") if root.is_dir() else [Path(p) for p in glob.glob(name, recursive=True)]
         if root.is_file():
             paths = [root]
-        self.paths = sorted(p for p in paths if p.is_file())
+        self.paths = sorted(p for p in paths if p.is_file() and not p.name.endswith(SUFFIX))  # tokens lie beside
         if not self.paths:
             raise ValueError(f"no shard at {name!r}; give .tar files, a folder of them, or a glob")
         base = root if root.is_dir() else Path(os.path.commonpath([p.parent for p in self.paths]))

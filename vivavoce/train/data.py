@@ -24,7 +24,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from vivavoce.config import TrainConfig
-from vivavoce.train.shards import Features, Reader, Report, featurized, raw_samples, seconds_of
+from vivavoce.train.shards import Features, Reader, Report, featurized
 from vivavoce.train.state import save_whole
 
 # Utterances of a shard that are sorted into batches together when it is streamed: so many, or so many bytes
@@ -294,9 +294,9 @@ class Stream:
         window: list[dict[str, Any]] = []
         seconds: list[float] = []
         size = 0
-        for sample in raw_samples([shard], report):
+        for sample in self.reader.undecoded([shard], report):
             try:
-                seconds.append(seconds_of(sample, self.config))
+                seconds.append(self.reader.seconds(sample, self.config))
             except ValueError as reason:
                 report.skipped[str(reason)] += 1
                 continue
@@ -342,7 +342,7 @@ class _Shards(Dataset):
 
     def __getitem__(self, index: int) -> tuple[list[Features], Report]:
         report = Report()
-        raw = raw_samples([self.shards[index]], report)
+        raw = self.reader.undecoded([self.shards[index]], report)
         return featurized(raw, self.reader, self.config, report), report
 
 
@@ -357,30 +357,36 @@ def load_corpus(
 ) -> Corpus:
     """Decode all shards into memory, through `config.workers` processes.
 
-    With `store`, process 0 keeps the features there, under a name made from the shards and the reader's fingerprint,
-    and they are read back next time; but not where a shard was damaged or out of reach, for it may be whole then.
+    With `store`, process 0 keeps each shard's features there, under a name made from the shard and the reader's
+    fingerprint, as soon as it has them, and they are read back next time; but not where the shard was damaged or out of
+    reach, for it may be whole then.
     """
-    path = None
+    paths: dict[str, Path] = {}
+    known: dict[str, tuple[list[Features], Report]] = {}
     if store is not None:
-        sizes = [os.path.getsize(s) if os.path.exists(s) else 0 for s in shards]
-        key = [shards, sizes, reader.fingerprint(), config.min_seconds, config.max_seconds]
-        path = store / f"features-{zlib.crc32(json.dumps(key).encode()):08x}.pt"
-        if path.exists():
-            try:
-                items, kept, skipped = torch.load(path, weights_only=True)
-            except Exception as error:
-                warnings.warn(f"{path}: unreadable ({type(error).__name__}); the shards are read again", stacklevel=2)
-            else:
-                return Corpus(items, Report(kept, Counter(skipped)), config, rank, world)
-    report = Report()
-    items = []
-    results = _parallel(_Shards(shards, reader, config), min(config.workers, len(shards)))
-    for done, (found, part) in enumerate(results):
-        items += found
-        report.add(part)
+        about = [reader.fingerprint(), config.min_seconds, config.max_seconds]
+        for shard in shards:
+            size = os.path.getsize(shard) if os.path.exists(shard) else 0
+            name = zlib.crc32(json.dumps([shard, size, *about]).encode())
+            paths[shard] = store / f"features-{name:08x}.pt"
+            if paths[shard].exists():
+                try:
+                    items, kept, skipped = torch.load(paths[shard], weights_only=True)
+                except Exception as error:
+                    warnings.warn(
+                        f"{paths[shard]}: unreadable ({type(error).__name__}); {shard} is read again", stacklevel=2
+                    )
+                else:
+                    known[shard] = items, Report(kept, Counter(skipped))
+    missing = [shard for shard in dict.fromkeys(shards) if shard not in known]
+    results = _parallel(_Shards(missing, reader, config), min(config.workers, len(missing))) if missing else []
+    for done, (shard, (items, report)) in enumerate(zip(missing, results, strict=True), len(known) + 1):
+        known[shard] = items, report
+        if store is not None and rank == 0 and not report.notices:
+            save_whole((items, report.kept, dict(report.skipped)), paths[shard])
         if progress is not None:
-            progress(done + 1, len(shards))
-    corpus = Corpus(items, report, config, rank, world)
-    if path is not None and rank == 0 and not report.notices:
-        save_whole((items, report.kept, dict(report.skipped)), path)
-    return corpus
+            progress(done, len(shards))
+    total = Report()
+    for shard in shards:
+        total.add(known[shard][1])
+    return Corpus([item for shard in shards for item in known[shard][0]], total, config, rank, world)

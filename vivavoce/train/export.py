@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -35,12 +35,20 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{run / 'recipe.json'}: unreadable, or it does not name its task") from None
     task = load_task(name, run / "recipe.json")
-    state = read_weights(found[-1]).get(weights)
-    if not isinstance(state, dict):
+    state: dict[str, Any] = read_weights(found[-1])
+    if not isinstance(state.get(weights), dict):
         raise ValueError(f"{found[-1]}: a checkpoint without {weights!r} weights")
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(task.training_only)}
-    half = {name: _half(tensor, f"{found[-1]}: {name}") for name, tensor in kept.items()}
-    config = {"format": FORMAT, "kind": task.name, **task.export()}
+    kept = {name: tensor for name, tensor in state[weights].items() if not name.startswith(task.training_only)}
+    write_folder(out, task.name, {**task.export(), **state.get("about_data", {})}, kept, str(found[-1]))
+
+
+def write_folder(out: Path, kind: str, settings: dict[str, Any], weights: dict[str, Tensor], where: str) -> None:
+    """Write a model folder of our own format: config.json of `settings`, and `weights` in half precision.
+
+    `where` says in errors what the weights come from. Raises ValueError where a weight does not fit into float16.
+    """
+    half = {name: _half(tensor, f"{where}: {name}") for name, tensor in weights.items()}
+    config = {"format": FORMAT, "kind": kind, **settings}
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as temporary:
         save_file(half, Path(temporary) / "model.safetensors")

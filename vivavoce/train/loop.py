@@ -30,11 +30,13 @@ from torch import Tensor, nn
 
 from vivavoce import audio
 from vivavoce.config import TrainConfig
+from vivavoce.train.codec import CodecTask, fit_codec
 from vivavoce.train.data import Corpus, Stream, epoch_seed, load_corpus, make_batches
 from vivavoce.train.shards import Features, expand
 from vivavoce.train.start import begin
 from vivavoce.train.state import Average, Checkpoints, differences, parted, whole
-from vivavoce.train.tasks import Batch, Task, load_task
+from vivavoce.train.task import Batch, Task
+from vivavoce.train.tasks import load_task
 
 # settings that may differ between a run and its continuation; any other would make it another run
 MAY_CHANGE = (
@@ -82,7 +84,13 @@ def train(
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
         torch.set_num_threads(threads)
-    Run(load_task(task, config), expand(data), expand(valid), Path(out), start_from).go(max_minutes)
+    chosen = load_task(task, config)
+    if isinstance(chosen, CodecTask):
+        if start_from is not None:
+            raise ValueError(f"--from {start_from}: a codec is fitted anew, it cannot begin with another model")
+        fit_codec(chosen, expand(data), expand(valid), Path(out))
+        return
+    Run(chosen, expand(data), expand(valid), Path(out), start_from).go(max_minutes)
 
 
 class Run:
@@ -108,6 +116,7 @@ class Run:
             out.mkdir(parents=True, exist_ok=True)
             self._check_same_run()
         self.accelerator.wait_for_everyone()
+        data, valid = task.check_data(data, valid)
 
         torch.manual_seed(self.config.seed)
         model = task.build()
@@ -119,6 +128,7 @@ class Run:
         optimizer = torch.optim.AdamW(
             self._groups(model), lr=self.config.learning_rate, betas=self.config.betas[:2], eps=1e-8
         )
+        self.fresh = state is None and start_from is None  # the model has not seen anything yet
         self.step, self.trained_seconds, self.frames = 0, 0.0, 0
         self.recent: deque[float] = deque(maxlen=50)  # losses
         if state is not None:
@@ -193,9 +203,12 @@ class Run:
             self.average.model.load_state_dict(state["average"])
             optimizer.load_state_dict(state["optimizer"])
             self.step, self.trained_seconds, self.frames = state["step"], state["seconds"], state["frames"]
+            about = state.get("about_data", {})  # runs that were begun by version 0.1 do not have it
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{self.checkpoints.all()[-1]}: not a checkpoint of this run ({reason})") from None
+        if about != self.task.about_data():
+            raise ValueError(f"{self.out} holds a run on other tokens; give another --out, or the old shards")
         self.recent.extend(state.get("recent", ()))
 
     def _forget_later_rows(self) -> None:
@@ -211,10 +224,20 @@ class Run:
         audio.write_whole(path, "".join(kept).encode())
 
     def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Weight decay for matrices and kernels only; gains, biases and embeddings-like vectors go without."""
-        decayed = [p for p in model.parameters() if p.ndim >= 2]
-        plain = [p for p in model.parameters() if p.ndim < 2]
-        return [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        """Weight decay for matrices and kernels only; gains, biases and the like go without.
+
+        So do embeddings where the task has factors on the rate: a decay that grew with theirs would wear rare rows off.
+        """
+        factors = self.task.learning_rates(model)
+        spared = [id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding) and factors]
+        groups = []
+        for factor in sorted({1.0, *factors.values()}):
+            own = [p for name, p in model.named_parameters() if factors.get(name, 1.0) == factor and p.requires_grad]
+            decayed = [p for p in own if p.ndim >= 2 and id(p) not in spared]
+            plain = [p for p in own if p.ndim < 2 or id(p) in spared]
+            groups.append({"params": decayed, "weight_decay": self.config.weight_decay, "factor": factor})
+            groups.append({"params": plain, "weight_decay": 0.0, "factor": factor})
+        return groups
 
     def _critics(self, state: dict[str, Any] | None) -> tuple[nn.Module | None, Any]:
         """What is trained against the model, with its optimizer; None where the task has no such thing."""
@@ -337,10 +360,14 @@ class Run:
         config, accelerator = self.config, self.accelerator
         torch.manual_seed(epoch_seed(config.seed, self.step, 1 + accelerator.process_index))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, config)
+            group["lr"] = learning_rate(self.step, config) * group.get("factor", 1.0)  # none in older checkpoints
+        self.task.step = self.step
         self.model.train()
         items = [next(endless) for _ in range(config.accumulate)]
         batches = [self._to_device(self.task.collate(i)) for i in items]
+        if self.fresh:
+            self.task.start(accelerator.unwrap_model(self.model), batches)
+            self.fresh = False
         # A loss is a mean over its batch, and processes average their gradients: the share of the step's whole weight
         # makes of it what the batches, joined to one, would give.
         weights = [self.task.weight(b) for b in batches]
@@ -444,6 +471,7 @@ class Run:
             "seconds": self.trained_seconds,
             "frames": self.frames,
             "recent": list(self.recent),
+            "about_data": self.task.about_data(),
             **self._critics_state(),
         }
 

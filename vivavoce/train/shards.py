@@ -52,23 +52,47 @@ class Utterance:
     text: str
     speaker: str = ""
     words: Words = ()  # word, start, end in seconds; empty where the data has none
+    lang: str = "en"
 
 
 class Reader(Protocol):
-    """What reading the data needs to know of a task. Instances are pickled to the worker processes."""
+    """What reading the data needs to know of a task. Instances are pickled to the worker processes.
+
+    A reader of recordings inherits all but `featurize`, `length` and `fingerprint`.
+    """
 
     @property
     def sample_rate(self) -> int:
         """Hz of the samples in the utterances that `featurize` gets."""
+        ...
 
     def featurize(self, utterance: Utterance) -> Features:
         """What training needs of it; "length" is its size in frames. Raises ValueError: why it is skipped."""
+        ...
 
     def length(self, seconds: float) -> int:
         """The size in frames that `featurize` will give to an utterance of so many seconds, or slightly more."""
+        ...
 
     def fingerprint(self) -> str:
         """Changes when `featurize` would give something else."""
+        ...
+
+    def undecoded(self, shards: Iterable[str], report: Report) -> Iterator[dict[str, Any]]:
+        """Undecoded samples in the shards' order; what is damaged is noted in the report."""
+        return raw_samples(shards, report)
+
+    def seconds(self, sample: dict[str, Any], config: TrainConfig) -> float:
+        """Length of an undecoded sample. Raises ValueError: why it is skipped, as far as can be told cheaply."""
+        return seconds_of(sample, config)
+
+    def features(self, sample: dict[str, Any], config: TrainConfig) -> Features:
+        """An undecoded sample, featurized. Raises ValueError: why it is skipped."""
+        return self.featurize(decode(sample, config, self.sample_rate))
+
+    def pack(self, items: list[Features]) -> list[Features]:
+        """What batches are made of, from utterances that stand together in the data."""
+        return items
 
 
 @dataclass
@@ -292,6 +316,11 @@ def text_of(sample: dict[str, Any]) -> tuple[str, str, Words]:
     return text.strip(), str(meta.get("speaker", "")), words
 
 
+def language_of(sample: dict[str, Any]) -> str:
+    """Language of a raw sample that `text_of` can read: English where it does not say."""
+    return str(json.loads(sample["json"]).get("lang") or "en") if "json" in sample else "en"
+
+
 def check_length(seconds: float, config: TrainConfig) -> None:
     if seconds < config.min_seconds:
         raise ValueError(f"shorter than {config.min_seconds} s")
@@ -309,7 +338,7 @@ def decode(sample: dict[str, Any], config: TrainConfig, sample_rate: int) -> Utt
     check_length(len(samples) / sample_rate, config)
     if not samples.any():
         raise ValueError("silent audio")
-    return Utterance(sample["__key__"], samples, text, speaker, words)
+    return Utterance(sample["__key__"], samples, text, speaker, words, language_of(sample))
 
 
 def seconds_of(sample: dict[str, Any], config: TrainConfig) -> float:
@@ -331,9 +360,9 @@ def featurized(
     items = []
     for sample in samples:
         try:
-            items.append(reader.featurize(decode(sample, config, reader.sample_rate)))
+            items.append(reader.features(sample, config))
         except ValueError as reason:
             report.skipped[str(reason)] += 1
         else:
             report.kept += 1
-    return items
+    return reader.pack(items)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -31,7 +31,8 @@ class Found:
     where: Path  # the file that its weights come from
     config: Config
     weights: dict[str, Tensor]
-    characters: Sequence[str]  # empty for a vocoder
+    characters: Sequence[str]  # empty where the model reads none, or bytes
+    tokens: dict[str, Any] | None = None  # what it was trained on, where those are tokens and it says so
 
 
 def begin(name: str, task: Task, model: nn.Module) -> list[str]:
@@ -48,6 +49,8 @@ def begin(name: str, task: Task, model: nn.Module) -> list[str]:
     if wrong:
         pairs = [f"its {s} is {_setting(found.config, s)!r}, the recipe's is {_setting(ours, s)!r}" for s in wrong]
         raise ValueError(f"{found.where}: {'; '.join(pairs)}")
+    if found.tokens and found.tokens != task.about_data().get("tokens"):
+        raise ValueError(f"{found.where} was trained on tokens of another semantic model, codec or speaker encoder")
     said = [f"starting with the weights of {found.where}"]
     weights = {name: value for name, value in found.weights.items() if not name.startswith(task.training_only)}
     for name, value in model.state_dict().items():
@@ -57,7 +60,10 @@ def begin(name: str, task: Task, model: nn.Module) -> list[str]:
     for embedding in [n for n in weights if n.endswith(EMBEDDING)]:
         weights[embedding], changes = _match(weights[embedding], found, task.recipe.characters)
         said += changes
-    fill(model, weights, found.where).requires_grad_(True)
+    trained = [parameter.requires_grad for parameter in model.parameters()]
+    fill(model, weights, found.where)
+    for parameter, wanted in zip(model.parameters(), trained, strict=True):
+        parameter.requires_grad_(wanted)
     return said
 
 
@@ -122,19 +128,20 @@ def _run(folder: Path, task: Task) -> Found:
     found = Checkpoints(folder, keep=1).all()
     if not found:
         raise ValueError(f"{folder} holds no checkpoint yet (checkpoints/step-*.pt)")
-    weights = read_weights(found[-1]).get("average")
-    if not isinstance(weights, dict):
+    state: dict[str, Any] = read_weights(found[-1])
+    if not isinstance(state.get("average"), dict):
         raise ValueError(f"{found[-1]}: a checkpoint without averaged weights")
-    return Found(found[-1], recipe.model, weights, getattr(recipe, "characters", ""))
+    tokens = state.get("about_data", {}).get("tokens")
+    return Found(found[-1], recipe.model, state["average"], getattr(recipe, "characters", ""), tokens)
 
 
 def _exported(folder: Path, task: Task) -> Found:
-    known = ("model", "characters", "sampling", "duration", "vocoder")
+    known = ("model", "characters", "sampling", "duration", "vocoder", "tokens")
     values = checkpoints.read_config(folder, task.name, known)
     kind = type(task.recipe.model)
     config = kind.from_dict(values.get("model", {}), str(folder / "config.json"))
     path = folder / "model.safetensors"
-    return Found(path, config, read_weights(path), values.get("characters", ""))
+    return Found(path, config, read_weights(path), values.get("characters", ""), values.get("tokens"))
 
 
 def _published(folder: Path, task: Task) -> Found:

@@ -9,7 +9,7 @@ import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from vivavoce.checkpoints_torch import load_vocoder
 from vivavoce.config import (
     Config,
     DurationConfig,
-    MelConfig,
     NanospeechConfig,
     SamplingConfig,
     TrainConfig,
@@ -33,14 +32,15 @@ from vivavoce.mel_torch import LogMel
 from vivavoce.speaker_torch import SpeakerConfig, SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer
 from vivavoce.train.alignment import align
+from vivavoce.train.codec import CodecRecipe, CodecTask
 from vivavoce.train.critics import Critics
 from vivavoce.train.lexicon import Lexicon, PronouncingNanospeech
 from vivavoce.train.losses import LONGEST_WINDOW, SpectralLosses
 from vivavoce.train.shards import Features, Utterance
+from vivavoce.train.task import Batch, Metrics, Task
+from vivavoce.train.tasks_semantic import SemanticRecipe, SemanticTask
+from vivavoce.train.tasks_tokens import S2ARecipe, S2ATask, T2SRecipe, T2STask
 from vivavoce.vocoder_torch import Vocoder
-
-Batch = dict[str, Tensor]
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -93,71 +93,6 @@ class NanospeechRecipe(Config):
         self.require(self.lexicon_weight > 0, "lexicon_weight", "positive")
         self.require(0 <= self.guidance <= 10, "guidance", "from 0 to 10")
         self.require(not self.teacher or self.guidance > 0, "teacher", "empty where guidance is 0")
-
-
-class Task:
-    """One model's training. Instances are pickled to the worker processes, so helpers that hold weights are lazy."""
-
-    name: ClassVar[str]
-    training_only: ClassVar[tuple[str, ...]] = ()  # how names of weights begin that serve training alone
-    recipe: Any
-    mel: MelConfig
-
-    @property
-    def sample_rate(self) -> int:
-        return self.mel.sample_rate
-
-    def build(self) -> nn.Module:
-        """A new model with fresh weights."""
-        raise NotImplementedError
-
-    def featurize(self, utterance: Utterance) -> Features:
-        """What training needs of the utterance; "length" is its size in frames. ValueError: why it is skipped."""
-        raise NotImplementedError
-
-    def length(self, seconds: float) -> int:
-        """The "length" that `featurize` will give to an utterance of so many seconds, or slightly more."""
-        return int(seconds * self.mel.frame_rate) + 2
-
-    def fingerprint(self) -> str:
-        """Changes when `featurize` would give something else."""
-        raise NotImplementedError
-
-    def collate(self, items: list[Features]) -> Batch:
-        """Features → padded tensors."""
-        raise NotImplementedError
-
-    def critics(self) -> nn.Module | None:
-        """What is trained against the model, if anything."""
-        return None
-
-    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
-        """Scalar to minimise. Randomness comes from torch's global generator, which the loop seeds for each step."""
-        return model(**batch)
-
-    def critics_loss(self, model: nn.Module, batch: Batch, critics: nn.Module) -> Tensor:
-        """Scalar that the critics minimise in their own step, which follows the model's."""
-        raise NotImplementedError
-
-    def weight(self, batch: Batch) -> int:
-        """Over how many things `loss` is a mean: what batches of one step weigh against each other. Here: items."""
-        return len(next(iter(batch.values())))
-
-    def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
-        """Figures on held-out batches; the first one listed is the loss."""
-        losses = []
-        for number, batch in enumerate(batches):
-            torch.manual_seed(number)
-            losses.append(self.loss(model, batch).item())
-        return {"loss": float(np.mean(losses))}
-
-    def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
-        """Named pictures (log-mel [N, M]) or sounds ([S]) that show what the model does now."""
-        return {}
-
-    def export(self) -> dict[str, Any]:
-        """What config.json of the exported model holds besides the weights' task."""
-        return {"model": self.recipe.model.to_dict()}
 
 
 class VocoderTask(Task):
@@ -456,6 +391,10 @@ TASKS: dict[str, tuple[type[Task], type[Config]]] = {
     "vocoder": (VocoderTask, VocoderRecipe),
     "duration": (DurationTask, DurationRecipe),
     "nanospeech": (NanospeechTask, NanospeechRecipe),
+    "semantic": (SemanticTask, SemanticRecipe),
+    "codec": (CodecTask, CodecRecipe),
+    "t2s": (T2STask, T2SRecipe),
+    "s2a": (S2ATask, S2ARecipe),
 }
 
 

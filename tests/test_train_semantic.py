@@ -1,0 +1,147 @@
+"""Training of the semantic tokens on a tiny random Whisper: windows, what is learned, what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small_whisper import CONFIG, SMALL, save_tokenizer, save_whisper
+from tests.test_data import Files, samples, write_shard
+from vivavoce.checkpoints_whisperspeech_torch import load_part, load_whisper
+from vivavoce.config import TrainConfig
+from vivavoce.engines.semantic_torch import PADDING, Semantic
+from vivavoce.train.export import export
+from vivavoce.train.loop import train
+from vivavoce.train.shards import Report, featurized
+from vivavoce.train.tasks import load_task
+from vivavoce.train.tasks_semantic import SemanticTask, distance
+
+pytest.importorskip("tokenizers")
+pytestmark = pytest.mark.usefixtures("one_thread_one_seed")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("whisper")
+    return {
+        "model": CONFIG.to_dict(),
+        "whisper": str(save_whisper(folder / "tiny.pt")),
+        "tokenizer": str(save_tokenizer(folder / "tokenizer.json")),
+        "read": 2,
+        "train": {
+            "frames_per_batch": 200, "max_steps": 12, "warmup_steps": 2, "learning_rate": 2e-3, "clip_norm": 100.0,
+            "ema": 0.5, "validate_every": 6, "workers": 0, "checkpoint_minutes": 60.0,
+        },
+    }  # fmt: skip
+
+
+def in_languages(made: list[Files]) -> list[Files]:
+    """The same utterances, every third of them in French."""
+    return [
+        {**files, "json": json.dumps({"text": "the cat sat", "lang": "fr" if n % 3 == 0 else "en"}).encode()}
+        for n, files in enumerate(made)
+    ]
+
+
+def task_of(recipe: dict[str, Any]) -> SemanticTask:
+    task = load_task("semantic", recipe)
+    assert isinstance(task, SemanticTask)
+    return task
+
+
+def windows(task: SemanticTask, shard: str) -> tuple[list[dict[str, Any]], Report]:
+    report = Report()
+    items = featurized(task.undecoded([shard], report), task, TrainConfig(workers=0), report)
+    return items, report
+
+
+def test_clips_share_windows_of_one_language(recipe: dict[str, Any], tmp_path: Path) -> None:
+    made = in_languages(samples(9))
+    task = task_of(recipe)
+    items, report = windows(task, write_shard(tmp_path / "a.tar", made))
+    assert report.kept == 9 and 4 <= len(items) < 9
+    languages = {SMALL.start_tokens(lang)[1]: lang for lang in ("en", "fr")}
+    clips = dict.fromkeys(("en", "fr"), 0)
+    for item in items:
+        start, text = item["before"][:4].tolist(), item["before"][4:].tolist()
+        assert start == SMALL.start_tokens(languages[start[1]])
+        assert item["after"].tolist() == [PADDING] * 3 + text + [SMALL.end_token]
+        assert task.tokenizer.decode(text) == " ".join(["the cat sat"] * (len(text) // 3))
+        assert item["frames"].shape == (100, 16) and item["states"].shape == (len(text) + 4, 16)
+        assert 20 <= item["sound"] <= 100
+        clips[languages[start[1]]] += len(text) // 3
+    assert clips == {"en": 6, "fr": 3}
+
+
+def test_what_whisper_cannot_hear_is_left_out_with_the_reason(recipe: dict[str, Any], tmp_path: Path) -> None:
+    made = samples(4)
+    for number, meta in enumerate(({"text": "no", "lang": "xx"}, {"text": "no " * 30}, {"text": "no"})):
+        made[number]["json"] = json.dumps(meta).encode()
+    items, report = windows(task_of(recipe), write_shard(tmp_path / "a.tar", made))
+    assert report.kept == 2 and len(items) >= 1
+    assert set(report.skipped) == {"in a language that Whisper does not know (xx)", "longer than Whisper's window"}
+
+
+def test_a_run_learns_and_is_exported_without_whisper(recipe: dict[str, Any], tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.tar", in_languages(samples(12)))
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    out = tmp_path / "run"
+    train("semantic", tmp_path / "recipe.json", [shard], out, valid=[shard])
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, last = rows[0], rows[-1]
+    assert last["valid_loss"] < first["valid_loss"]
+    assert last["valid_lost"] > 0 and 0 < last["valid_used"] <= 1 and 1 <= last["valid_perplexity"] <= 12
+    assert last["valid_wer"] >= 0 and last["valid_wer_audio"] >= 0
+
+    export(out, tmp_path / "model")
+    model = load_part(tmp_path / "model", "semantic")
+    assert isinstance(model, Semantic) and model.config == CONFIG
+    codes = model.encode(load_whisper(Path(recipe["whisper"])), [torch.randn(16_000)])
+    assert codes[0].shape == (25,) and int(codes[0].max()) < 12
+
+
+def test_the_start_explains_more_than_chance_and_makes_nothing_up(recipe: dict[str, Any], tmp_path: Path) -> None:
+    task = task_of(recipe)
+    items, _ = windows(task, write_shard(tmp_path / "a.tar", in_languages(samples(12))))
+    batch = task.collate(items)
+    lost = []
+    for fitted in (False, True):
+        torch.manual_seed(0)
+        model = task.build()
+        if fitted:
+            task.start(model, [batch])
+        lost.append(task.validate(model.eval(), [batch])["lost"])
+    assert lost[1] < 0.9 < lost[0]
+
+
+def test_settings_that_cannot_be_are_refused(recipe: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="tokenizer is 'nowhere.json': no such file"):
+        task_of({**recipe, "tokenizer": "nowhere.json"}).check_data([], [])
+    with pytest.raises(ValueError, match="not a tokenizer.json"):
+        (tmp_path / "t.json").write_text("{}", encoding="utf-8")
+        task_of({**recipe, "tokenizer": str(tmp_path / "t.json")}).tokenizer  # noqa: B018
+    with pytest.raises(ValueError, match="the recipe's model.whisper says otherwise"):
+        task_of({**recipe, "model": {}}).whisper  # noqa: B018
+
+
+def test_word_errors_are_counted() -> None:
+    for one, other, errors in (("a b c", "a b c", 0), ("a b c", "a c", 1), ("a b", "x a y", 2), ("", "a b", 2)):
+        assert distance(one.split(), other.split()) == errors == distance(other.split(), one.split())
+
+
+def test_dead_codes_come_back_to_life(recipe: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    model = Semantic(CONFIG)
+    points = torch.nn.functional.normalize(torch.randn(500, 6), dim=-1)
+    model.codebook.vectors[:] = points[0]  # all alike: only one can be chosen
+    model.codebook.average[:] = points[0]
+    for _ in range(100):
+        codes = model.codebook.nearest(points)
+        model.codebook.follow(points, codes)
+        model.codebook.revive(points)
+    assert len(np.unique(model.codebook.nearest(points))) == CONFIG.codes

@@ -1,0 +1,242 @@
+"""`vivavoce train semantic`: the bottleneck in Whisper, trained against Whisper's own frozen decoder.
+
+Clips that stand together in the shards are packed into Whisper's 30 s windows, each in one language. A window's frames,
+and what the decoder makes of them, are computed once and are what the corpus in memory consists of (1.5 MB a window);
+a streamed corpus (`"cache": false`) computes them whenever the window comes.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from vivavoce.checkpoints_whisperspeech_torch import load_whisper
+from vivavoce.config import Config, TrainConfig
+from vivavoce.config_whisperspeech import WHISPER_LANGUAGES, SemanticConfig
+from vivavoce.engines.semantic_torch import (
+    HOP,
+    PADDING,
+    PAUSE,
+    SAMPLE_RATE,
+    Semantic,
+    Whisper,
+    joined,
+    length_mask,
+    lost_variance,
+    pack,
+)  # fmt: skip
+from vivavoce.train.shards import Features, Utterance
+from vivavoce.train.task import Batch, Metrics, Task
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class SemanticRecipe(Config):
+    """How `vivavoce train semantic` trains."""
+
+    model: SemanticConfig = field(default_factory=SemanticConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    whisper: str = "base.pt"  # a checkpoint of openai-whisper
+    tokenizer: str = "tokenizer.json"  # of the same Whisper, as Hugging Face's tokenizers read it
+    read: int = 4  # windows of the validation data that Whisper reads aloud each time
+
+    def __post_init__(self) -> None:
+        self.require(self.read >= 0, "read", "0 or more")
+
+
+class SemanticTask(Task):
+    """The bottleneck. Whisper and its tokenizer are loaded where they are needed, and are not part of the model."""
+
+    name = "semantic"
+
+    def __init__(self, recipe: SemanticRecipe):
+        self.recipe = recipe
+        self._whisper: Whisper | None = None
+        self._tokenizer: Tokenizer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_whisper": None, "_tokenizer": None}  # each process loads its own
+
+    @property
+    def sample_rate(self) -> int:
+        return SAMPLE_RATE
+
+    @property
+    def whisper(self) -> Whisper:
+        if self._whisper is None:
+            self._whisper = load_whisper(Path(self.recipe.whisper))
+            if self._whisper.config != self.recipe.model.whisper:
+                raise ValueError(f"{self.recipe.whisper}: the recipe's model.whisper says otherwise than this file")
+        return self._whisper
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            try:
+                from tokenizers import Tokenizer
+            except ModuleNotFoundError:
+                raise ValueError("the package tokenizers is missing: pip install vivavoce[train]") from None
+            try:
+                self._tokenizer = Tokenizer.from_file(self.recipe.tokenizer)
+            except Exception as error:  # the package raises plain Exceptions
+                raise ValueError(f"{self.recipe.tokenizer}: not a tokenizer.json ({error})") from None
+            if self._tokenizer.get_vocab_size(with_added_tokens=False) > self.recipe.model.whisper.end_token:
+                raise ValueError(f"{self.recipe.tokenizer}: has more tokens than this Whisper knows")
+        return self._tokenizer
+
+    def check_data(self, shards: list[str], valid: list[str]) -> tuple[list[str], list[str]]:
+        for setting in ("whisper", "tokenizer"):
+            path = Path(getattr(self.recipe, setting))
+            if not path.is_file():
+                raise ValueError(
+                    f"{setting} is {str(path)!r}: no such file; recipes/whisperspeech/README.md says where to get it"
+                )
+        return super().check_data(shards, valid)
+
+    def build(self) -> Semantic:
+        return Semantic(self.recipe.model)
+
+    def learning_rates(self, model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, Semantic)
+        return model.learning_rates()
+
+    # ---- data
+
+    def featurize(self, utterance: Utterance) -> Features:
+        """The wave and its text's tokens: `pack` makes of them what batches consist of."""
+        whisper = self.recipe.model.whisper
+        if utterance.lang not in WHISPER_LANGUAGES:
+            raise ValueError(f"in a language that Whisper does not know ({utterance.lang})")
+        if len(utterance.samples) < self._grid:
+            raise ValueError("shorter than one code")
+        ids = self.tokenizer.encode(" " + utterance.text, add_special_tokens=False).ids
+        if len(utterance.samples) > whisper.n_audio_ctx * 2 * HOP or len(ids) > self._room:
+            raise ValueError("longer than Whisper's window")
+        wave = torch.from_numpy(utterance.samples)
+        return {"wave": wave, "ids": ids, "text": utterance.text, "lang": utterance.lang}
+
+    def length(self, seconds: float) -> int:
+        return int((seconds + PAUSE / SAMPLE_RATE) * 50) + 2
+
+    def fingerprint(self) -> str:
+        files = [zlib.crc32(Path(name).read_bytes()) for name in (self.recipe.whisper, self.recipe.tokenizer)]
+        return f"semantic {files} {self.recipe.train.mixed_precision == 'bf16'}"
+
+    @property
+    def _grid(self) -> int:
+        return HOP * 2 * self.recipe.model.downsample
+
+    @property
+    def _room(self) -> int:
+        """Text tokens that fit beside the start and the end."""
+        return self.recipe.model.whisper.n_text_ctx - 4
+
+    @torch.no_grad()
+    def pack(self, items: list[Features]) -> list[Features]:
+        """Clips → windows, each of one language, as Whisper hears and reads them."""
+        config = self.recipe.model.whisper
+        windows: list[Features] = []
+        for lang in sorted({item["lang"] for item in items}):
+            clips = [item for item in items if item["lang"] == lang]
+            lengths, counts = [len(c["wave"]) for c in clips], [len(c["ids"]) for c in clips]
+            for places in pack(lengths, self.whisper.window, self._grid, PAUSE, counts, self._room):
+                chosen = [clips[i] for i, _ in places]
+                start = config.start_tokens(lang)
+                said = [*(i for clip in chosen for i in clip["ids"]), config.end_token]
+                before = torch.tensor([*start, *said[:-1]])
+                after = torch.tensor([PADDING] * (len(start) - 1) + said)
+                wave = joined([clip["wave"] for clip in chosen], [at for _, at in places])
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.mixed_precision == "bf16"):
+                    frames, sounds = self.whisper.frames([wave])
+                    states = self.whisper.decoder.states(before[None], self.whisper.decoder.context(frames))
+                windows.append({
+                    "frames": frames[0].half(), "states": states[0].half(), "sound": int(sounds[0]),
+                    "before": before.int(), "after": after.int(), "length": config.n_audio_ctx,
+                })  # fmt: skip
+        return windows
+
+    def collate(self, items: list[Features]) -> Batch:
+        return {
+            "frames": torch.stack([i["frames"] for i in items]).float(),
+            "sounds": torch.tensor([i["sound"] for i in items]),
+            "before": pad_sequence([i["before"].long() for i in items], True, PADDING),
+            "after": pad_sequence([i["after"].long() for i in items], True, PADDING),
+            "states": pad_sequence([i["states"].float() for i in items], True),
+        }
+
+    # ---- training
+
+    def start(self, model: nn.Module, batches: list[Batch]) -> None:
+        """Begin with the frames' principal components and the centres of their clusters."""
+        assert isinstance(model, Semantic)
+        model.fit(torch.cat([b["frames"] for b in batches]), torch.cat([b["sounds"] for b in batches]))
+
+    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
+        return model(self.whisper.to(batch["frames"].device), **batch)
+
+    def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
+        """`lost`: share of the frames' variance; `used`: share of the codes; `perplexity`: how many codes there would
+        be if all were used alike; `wer`: as Whisper reads the codes of a few windows; `wer_audio`: as their sound."""
+        assert isinstance(model, Semantic)
+        metrics = super().validate(model, batches)
+        config = model.config
+        counts = torch.zeros(config.codes)
+        lost = []
+        for batch in batches:
+            codes, inside = model.codes(batch["frames"], batch["sounds"])
+            counts += torch.bincount(codes[inside].cpu(), minlength=config.codes)[: config.codes]
+            within = length_mask(batch["sounds"], config.whisper.n_audio_ctx)
+            read = model.dequantise(codes.masked_fill(~inside, PADDING))
+            lost.append(lost_variance(read[within], batch["frames"][within]).item())
+        share = counts / counts.sum().clamp(min=1)
+        metrics["lost"] = float(np.mean(lost))
+        metrics["used"] = (counts > 0).float().mean().item()
+        metrics["perplexity"] = float(torch.special.entr(share).sum().exp())
+        return metrics | self._read_aloud(model, batches)
+
+    def _read_aloud(self, model: Semantic, batches: list[Batch]) -> Metrics:
+        if not self.recipe.read:
+            return {}
+        whisper, begin = self.whisper, len(self.recipe.model.whisper.start_tokens())
+        errors: dict[str, list[int]] = {"wer": [], "wer_audio": []}
+        words = 0
+        left = self.recipe.read
+        for batch in batches:
+            for n in range(min(left, len(batch["frames"]))):
+                frames, sounds, given = (batch[name][n : n + 1] for name in ("frames", "sounds", "before"))
+                language = "en"
+                if whisper.config.multilingual:
+                    language = WHISPER_LANGUAGES[int(given[0, 1]) - whisper.config.end_token - 2]
+                reference = self._words(given[0, begin:].tolist())
+                codes, inside = model.codes(frames, sounds)
+                through = model.dequantise(codes.masked_fill(~inside, PADDING))
+                for name, heard in (("wer", through), ("wer_audio", frames)):
+                    text = whisper.transcribe(heard, language)[0]
+                    errors[name].append(distance(reference, self._words(text)))
+                words += len(reference)
+                left -= 1
+        return {name: sum(found) / max(1, words) for name, found in errors.items()}
+
+    def _words(self, ids: list[int]) -> list[str]:
+        text = self.tokenizer.decode([i for i in ids if i != PADDING])
+        return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+
+
+def distance(one: list[str], other: list[str]) -> int:
+    """How many words must be replaced, left out or put in to make one list of the other (Levenshtein)."""
+    row = list(range(len(other) + 1))
+    for i, word in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, another in enumerate(other, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != another))
+    return row[-1]
