@@ -1,5 +1,5 @@
 # make speak   sets up .venv and leaves a spoken sentence in hello.wav
-# make test    sets up .venv with the extras that the tests need; ruff, mypy and the fast tests
+# make test    sets up .venv with the extras that the tests need; ruff, mypy, the fast tests and the notebook
 # make         lists the rest
 #
 # Variables: PYTHON (3.10 to 3.13; default python3), VENV (default .venv), and TORCH_INDEX, a package index with the CPU
@@ -14,13 +14,16 @@ SENTENCE := The quick brown fox jumps over the lazy dog.
 MAX_WHEEL_MB := 100
 
 .DEFAULT_GOAL := help
-.PHONY: help speak test test-slow lint format build clean
+.PHONY: help speak serve setup-serve test test-slow notebook docs lint format build clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make speak      set up and leave a spoken sentence in hello.wav"
-	@echo "make test       set up and run ruff, mypy and the fast tests"
+	@echo "make serve      set up and serve at http://127.0.0.1:8000"
+	@echo "make test       set up and run ruff, mypy, the fast tests and the notebook"
 	@echo "make test-slow  the slow tests"
+	@echo "make notebook   the notebook alone"
+	@echo "make docs       the documentation, in site/"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make format     ruff's formatter and safe fixes"
 	@echo "make build      the wheel, in dist/, and its size checked"
@@ -29,11 +32,24 @@ help:
 speak: $(VENV)/.base
 	$(BIN)/vivavoce speak "$(SENTENCE)" --voice nash --seed 1 --output hello.wav
 
+serve: setup-serve
+	$(BIN)/vivavoce serve
+
+# what the Dockerfile needs
+setup-serve: $(VENV)/.serve
+
 test: lint
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbmake notebooks
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+notebook: $(VENV)/.test
+	$(BIN)/python -m pytest --nbmake notebooks
+
+docs: $(VENV)/.test
+	$(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -51,7 +67,7 @@ build: $(VENV)/.test
 	  if (mb >= $(MAX_WHEEL_MB)) { print "the wheel must stay under $(MAX_WHEEL_MB) MB"; exit 1 } }'
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis hello.wav speech.wav
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis hello.wav speech.wav
 	find vivavoce tests benchmarks recipes -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # torch goes first and alone, so that the choice of its build is made in one place
@@ -71,6 +87,10 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.serve: $(VENV)/.base
+	$(PIP) install -q -c constraints.txt -e '.[serve]'
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.base
-	$(PIP) install -q -c constraints.txt -e '.[train,test,mlx]'
+	$(PIP) install -q -c constraints.txt -e '.[train,serve,aac,docs,notebook,test,mlx]'
 	@touch $@

@@ -1,0 +1,18 @@
+# vivavoce's server on the CPU, from the versions in constraints.txt. See docs/how-to/serve.md; compose.yaml runs it.
+FROM python:3.11-slim-bookworm AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/vivavoce
+COPY Makefile pyproject.toml constraints.txt README.md LICENSE ./
+COPY vivavoce vivavoce
+RUN make setup-serve VENV=/opt/venv TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+FROM python:3.11-slim-bookworm
+RUN useradd --create-home --uid 10001 vivavoce && install -d -o vivavoce -g vivavoce /voices
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/vivavoce /opt/vivavoce
+USER vivavoce
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/tmp/huggingface
+VOLUME /voices
+EXPOSE 8000
+# VIVAVOCE_API_KEY must be in the environment: a server that others can reach does not start without.
+CMD ["vivavoce", "serve", "--host", "0.0.0.0", "--port", "8000", "--voices", "/voices"]

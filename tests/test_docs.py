@@ -1,0 +1,377 @@
+"""What the documents show works as it stands there: README.md and docs/.
+
+Each page is followed from top to bottom in a folder that has what it speaks of: recordings, a letter, a book. Every
+command is run, or stands in NOT_RUN with the reason; then what it names has to exist: commands, flags, scripts, extras.
+Commands within a sentence are looked at in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import importlib.util
+import itertools
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from markdown_it import MarkdownIt
+
+from vivavoce import audio, cli, generate
+from vivavoce.voices import voices
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+pytest.importorskip("torch")
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ADDRESS = "http://127.0.0.1:8000"  # of the server that the pages speak to
+
+# What is not run, by the beginning of the command (a regular expression), and why.
+NOT_RUN = {
+    r"pip install": "needs the network",
+    r"make": "sets up an environment; `make test` is what runs this",
+    r"docker": "needs Docker",
+    r"vivavoce serve": "runs until it is stopped; test_serve.py starts it",
+    r"vivavoce train": "takes hours; test_train.py trains",
+    r"vivavoce export": "needs what training leaves; test_train.py exports",
+    r"vivavoce evaluate": "needs Whisper; test_evaluate.py evaluates",
+    r"vivavoce .*--verify asr": "needs Whisper; test_narrate.py has a stand-in for it",
+    r"vivavoce .*--model me": "needs what training leaves",
+    r"vivavoce .*--model [\w-]+/": "needs the network; test_published.py and test_published_whisperspeech.py speak",
+    r"vivavoce .*--backend mlx": "is slow where MLX has no GPU; test_mlx.py speaks",
+    r"accelerate launch": "needs several GPUs; test_distributed.py has two processes",
+    r"python benchmarks/": "takes minutes",
+}
+# The same of Python examples, by what is in them.
+PYTHON_NOT_RUN = {r'backend="mlx"': "is slow where MLX has no GPU; test_mlx.py speaks"}
+
+PROGRAM = re.compile(r"(vivavoce|python|pip|make|docker|curl|accelerate) ")  # what a command begins with
+LANGUAGES = ("sh", "python", "text", "json", "")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command, as words, or a Python example; `inline` is what stands in a sentence."""
+
+    page: Path
+    line: int
+    text: str
+    words: tuple[str, ...] = ()
+    inline: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}, line {self.line}: {self.text.strip()[:100]}"
+
+    @property
+    def command(self) -> str:
+        """Without settings of the environment before it."""
+        return " ".join(self.words[self._settings :])
+
+    @property
+    def arguments(self) -> list[str]:
+        return list(self.words[self._settings + 1 :])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(word.split("=", 1) for word in self.words[: self._settings])
+
+    @property
+    def _settings(self) -> int:
+        return next(i for i, word in enumerate(self.words) if not re.match(r"[A-Z_]+=", word))
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not run; None: it is."""
+        if self.words:
+            return next((why for pattern, why in NOT_RUN.items() if re.match(pattern, self.command)), None)
+        return next((why for pattern, why in PYTHON_NOT_RUN.items() if re.search(pattern, self.text)), None)
+
+
+def examples(page: Path) -> list[Example]:
+    """All of a page, from top to bottom."""
+    found = []
+    for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
+        line = (token.map or [0])[0] + 1
+        if token.type == "fence" and token.info == "python":
+            found.append(Example(page, line, token.content))
+        elif token.type == "fence":
+            assert token.info in LANGUAGES, f"{page.name}, line {line}: nobody knows whether {token.info!r} is run"
+        if token.type == "code_block" or (token.type == "fence" and token.info in ("sh", "")):
+            for command in token.content.replace("\\\n", " ").splitlines():
+                sure = token.info == "sh" or PROGRAM.match(command)
+                words = tuple(shlex.split(command, comments=True)) if sure else ()
+                if words:
+                    found.append(Example(page, line, command, words))
+        for child in token.children or []:
+            if child.type == "code_inline" and PROGRAM.match(child.content):
+                found.append(Example(page, line, child.content, tuple(shlex.split(child.content)), inline=True))
+    return found
+
+
+@functools.cache
+def all_examples() -> list[Example]:
+    return [example for page in PAGES for example in examples(page)]
+
+
+# --- what is run -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a reader of a page works, with what the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generate, "_has_sound", lambda required: False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Path("recordings").mkdir()
+    for i, voice in enumerate(voices()):
+        audio.write(Path(f"recordings/{i:03}.wav"), voice.samples, voice.sample_rate)
+        Path(f"recordings/{i:03}.txt").write_text(voice.transcript or "", encoding="utf-8")
+    shutil.copy("recordings/000.wav", "me.wav")
+    Path("letter.txt").write_text("A short letter.", encoding="utf-8")
+    Path("words.txt").write_text("Nguyen\twin\nSiobhán\tshiv awn\nnginx\tengine ex\n", encoding="utf-8")
+    Path("film.srt").write_text("1\n00:00:00,500 --> 00:00:02,000\nIt is raining.\n", encoding="utf-8")
+    said = '<speak version="1.1">Hello <break time="300ms"/> there.</speak>'
+    Path("greeting.ssml").write_text(said, encoding="utf-8")
+    write_epub(Path("book.epub"), {"The Rain": "It rained.", "The Sun": "It stopped."})
+    return tmp_path
+
+
+def write_epub(path: Path, chapters: dict[str, str]) -> None:
+    names = [f"chapter{i}.xhtml" for i in range(len(chapters))]
+    kind = 'media-type="application/xhtml+xml"'
+    items = "".join(f'<item id="c{i}" href="{name}" {kind}/>' for i, name in enumerate(names))
+    spine = "".join(f'<itemref idref="c{i}"/>' for i in range(len(names)))
+    contents = "".join(f'<li><a href="{n}">{title}</a></li>' for n, title in zip(names, chapters, strict=True))
+    html = '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops"><body>{}</body></html>'
+    container = (
+        '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>{}</rootfiles></container>'
+    )
+    root = '<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/>'
+    about = '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Weather</dc:title></metadata>'
+    nav = f'<item id="nav" href="nav.xhtml" properties="nav" {kind}/>'
+    package = f"{about}<manifest>{nav}{items}</manifest><spine>{spine}</spine>"
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", "application/epub+zip")
+        book.writestr("META-INF/container.xml", container.format(root))
+        book.writestr("book.opf", f'<package xmlns="http://www.idpf.org/2007/opf" version="3.0">{package}</package>')
+        book.writestr("nav.xhtml", html.format(f'<nav epub:type="toc"><ol>{contents}</ol></nav>'))
+        for name, (title, text) in zip(names, chapters.items(), strict=True):
+            book.writestr(name, html.format(f"<h1>{title}</h1><p>{text}</p>"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with a stand-in for the model."""
+    pytest.importorskip("fastapi")
+    from serving import serving
+
+    with serving(tmp_path_factory.mktemp("serve")) as started:
+        yield started.url
+
+
+def run_command(example: Example, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    assert not {"|", ">", "<", "&&", ";"} & set(example.words), f"{example}: this test has no shell"
+    program, arguments = example.command.split(" ")[0], example.arguments
+    if program == "curl":
+        if shutil.which("curl"):
+            subprocess.run(["curl", "-sS", "--fail", *arguments], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        return
+    assert program == "vivavoce", f"{example}: neither run nor in NOT_RUN"
+    arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
+    with monkeypatch.context() as patch:
+        for name, value in example.environment.items():
+            patch.setenv(name, value)
+        status = generate.run(cli.app, arguments)
+    assert status == 0, f"{example}\n{capfd.readouterr().err}"
+    if {"-o", "--output"} & set(arguments):
+        output = Path(arguments[1 + max(i for i, word in enumerate(arguments) if word in ("-o", "--output"))])
+        assert list(Path().glob(f"{output.stem}*{output.suffix}")), f"{example}: {output} was not written"
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any(e.reason is None and not e.inline for e in examples(p))], ids=lambda p: p.stem
+)
+def test_what_a_page_shows_works(
+    page: Path,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    names: dict[str, Any] = {"__name__": "example"}
+    for example in examples(page):
+        if example.reason is not None or example.inline:
+            continue
+        if ADDRESS.partition("//")[2] in example.text:
+            here = request.getfixturevalue("server")
+            words = tuple(word.replace(ADDRESS, here) for word in example.words)
+            example = Example(page, example.line, example.text.replace(ADDRESS, here), words)
+        if example.words:
+            run_command(example, monkeypatch, capfd)
+        else:
+            exec(compile(example.text, str(example), "exec"), names)
+
+
+# --- what is looked at only ------------------------------------------------------------------------------------------
+
+
+def test_every_command_is_run_or_has_its_reason_and_no_reason_is_left_over() -> None:
+    commands = [e for e in all_examples() if e.words and not e.inline]
+    code = [e for e in all_examples() if not e.words]
+    assert commands and code
+    for pattern in NOT_RUN:
+        assert any(re.match(pattern, e.command) for e in commands), f"no page has {pattern!r} any more"
+    for pattern in PYTHON_NOT_RUN:
+        assert any(re.search(pattern, e.text) for e in code), f"no page has {pattern!r} any more"
+
+
+@pytest.mark.parametrize("example", [e for e in all_examples() if e.inline or e.reason is not None], ids=str)
+def test_what_a_command_names_exists(example: Example) -> None:
+    if not example.words:
+        compile(example.text, str(example), "exec")
+        return
+    program, arguments = example.command.split(" ")[0], example.arguments
+    if program == "vivavoce":
+        check_flags(arguments, example)
+    elif program == "make":
+        check_make(arguments, example)
+    elif program == "pip":
+        check_extras(arguments, example)
+    elif program == "docker":
+        assert arguments[0] == "compose" and yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    elif program == "accelerate":
+        assert arguments[arguments.index("-m") + 1] == "vivavoce.train"
+        check_flags(["train", *arguments[arguments.index("-m") + 2 :]], example)
+    elif program == "python":
+        check_script(arguments, example)
+
+
+def check_flags(arguments: list[str], example: Example) -> None:
+    """The command and its flags; with what they are given, where the command is one to be typed."""
+    group: Any = typer.main.get_command(cli.app)
+    name, rest = (arguments[0], arguments[1:]) if arguments[0] in group.commands else ("speak", arguments)
+    command = group.commands[name]
+    known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    for word in rest:
+        assert not word.startswith("--") or word in {*known, "--help", "--version"}, f"{example}: no {word}"
+    if not example.inline:
+        command.make_context(name, list(rest))  # raises where it would be refused
+
+
+def check_make(arguments: list[str], example: Example) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for word in arguments:
+        pattern = rf"^{word.split('=')[0]} [?:]?=" if "=" in word else rf"^{re.escape(word)}:"
+        assert re.search(pattern, makefile, re.MULTILINE), f"{example}: no {word} in the Makefile"
+
+
+def check_extras(arguments: list[str], example: Example) -> None:
+    known = project()["optional-dependencies"]
+    for word in arguments:
+        if extras := re.fullmatch(r"vivavoce\[(.+)\]", word):
+            assert set(extras[1].split(",")) <= set(known), f"{example}: no such extra"
+    for flag, path in itertools.pairwise(arguments):
+        assert flag != "-r" or (ROOT / path).is_file(), f"{example}: no {path}"
+
+
+def check_script(arguments: list[str], example: Example) -> None:
+    if arguments[0] == "-m":
+        module, rest = arguments[1], arguments[2:]
+        assert importlib.util.find_spec(module), f"{example}: no module {module}"
+        check_flags(rest if module != "vivavoce.train" else ["train", *rest], example) if rest else None
+        return
+    source = (ROOT / arguments[0]).read_text(encoding="utf-8")
+    for word in arguments[1:]:
+        assert not word.startswith("--") or f'"{word}"' in source, f"{example}: no {word} in {arguments[0]}"
+
+
+# --- papers that go with each other ----------------------------------------------------------------------------------
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
+
+
+def test_the_licences_of_all_dependencies_are_told() -> None:
+    table = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8").split("| extra | package | licence |")[1]
+    rows = re.findall(r"^\| ([\w–-]+) \| ([\w-]*\w) \| \S", table, re.MULTILINE)
+    extras = {"–": project()["dependencies"], **project()["optional-dependencies"]}
+    asked = {(extra, re.split(r"[^\w-]", text)[0]) for extra, texts in extras.items() for text in texts}
+    assert set(rows) == asked
+
+
+def test_the_container_is_made_by_the_makefile_and_is_safe() -> None:
+    docker = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    makes = re.findall(r"^RUN make (.+)$", docker, re.MULTILINE)
+    assert makes and not re.search(r"^RUN.*\bpip\b", docker, re.MULTILINE)
+    for words in makes:
+        for word in words.split():
+            assert re.search(rf"^{word.split('=')[0]}( [?:]?=|:)", makefile, re.MULTILINE), f"no {word} in the Makefile"
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", docker, re.MULTILINE):
+        for name in sources.split():
+            assert (ROOT / name).exists() and f"!{name}" in kept
+    assert re.search(r"^USER (?!root)", docker, re.MULTILINE)
+    served = json.loads(re.search(r"^CMD (\[.*\])$", docker, re.MULTILINE)[1])  # type: ignore[index]
+    example = Example(ROOT / "Dockerfile", 0, " ".join(served), tuple(served))
+    check_flags(example.arguments, example)
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["vivavoce"]
+    assert service["environment"]["VIVAVOCE_API_KEY"].startswith("${VIVAVOCE_API_KEY:?")
+    assert "/healthz" in service["healthcheck"]["test"][-1]
+    compile(service["healthcheck"]["test"][-1], "compose.yaml", "exec")
+    (volume,) = service["volumes"]
+    assert volume.split(":")[1] == served[served.index("--voices") + 1]
+
+
+def test_the_notebook_is_kept_without_what_comes_of_running_it() -> None:
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            assert cell["cell_type"] != "code" or (cell["outputs"] == [] and cell["execution_count"] is None)
+
+
+def test_the_space_speaks_and_asks_for_consent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import gradio_app  # type: ignore[import-not-found]
+
+    rate, samples = gradio_app.speak("Good morning.", "nash", None, False, 1.0, 1.0)
+    assert rate == 24_000 and len(samples) > rate // 4 and abs(samples).max() > 1000
+    with pytest.raises(ValueError, match="agreed"):
+        gradio_app.speak("Good morning.", "nash", "me.wav", False, 1.0, 1.0)
+    _, mine = gradio_app.speak("Good morning.", "nash", "me.wav", True, 1.0, 1.0)
+    assert len(mine) != len(samples) or (mine != samples).any()
+    with pytest.raises(ValueError, match="at most"):
+        gradio_app.speak("a" * 2000, "nash", None, False, 1.0, 1.0)
+
+
+def test_the_site_is_built_and_asks_no_other_host_for_anything(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stderr
+    pages = sorted((tmp_path / "site").rglob("*.html"))
+    assert {"index.html", "tutorial.html", "library.html", "commands.html"} <= {page.name for page in pages}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"?((?:https?:)?//[^\" >]+)", text)
+        assert not fetched, f"{page.name} asks {fetched[0]}"
+        assert "<!-- help" not in text
+    commands = (tmp_path / "site" / "reference" / "commands.html").read_text(encoding="utf-8")
+    assert "--ref-audio PATH" in commands and "--max-minutes" in commands
