@@ -4,7 +4,12 @@
 
 prints seconds of speech per second of computing (above 1 is faster than real time) and the time until the first sound
 of a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. The model's default
-settings are marked. benchmarks/README.md explains the figures.
+settings are marked. A whisperspeech model has no such settings;
+
+    python benchmarks/speed.py --model whisperspeech --passes
+
+prints how many passes a second its two stages do without and with the key/value cache, and with torch.compile too.
+benchmarks/README.md explains the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -63,8 +68,8 @@ class Timing:
     """Medians over the runs, of one text by one schedule."""
 
     text: str  # short, medium or long
-    schedule: Schedule
-    passes: int
+    schedule: Schedule | None  # None: whisperspeech, which writes tokens
+    passes: int | None
     default: bool
     speech_seconds: float
     seconds: float  # of computing
@@ -74,6 +79,28 @@ class Timing:
     def speed(self) -> float:
         """Seconds of speech per second of computing."""
         return self.speech_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One stage of whisperspeech, with and without what makes it faster, writing one text again and again."""
+
+    stage: str  # t2s or s2a
+    cache: bool
+    compile: bool
+    passes: int  # of the decoder, one for each position
+    seconds: float
+    needed: float  # passes for a second of speech
+
+    @property
+    def rate(self) -> float:
+        """Passes a second."""
+        return self.passes / self.seconds
+
+    @property
+    def speed(self) -> float:
+        """Seconds of speech per second of computing, of this stage alone."""
+        return self.rate / self.needed
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -89,6 +116,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--texts", default=",".join(TEXTS), help=f"which of {','.join(TEXTS)} (default all)")
     add("--default-only", action="store_true", help="only the model's default settings")
     add("--compile", action="store_true", help="with torch.compile or mx.compile")
+    add("--passes", action="store_true", help="whisperspeech: passes a second of its stages, by cache and compile")
+    add(
+        "--random-weights",
+        nargs=2,
+        type=Path,
+        metavar=("T2S", "S2A"),
+        help="--passes of models with random weights, of the sizes in these two recipes",
+    )
     add("--json", type=Path, metavar="FILE", help="write every figure")
     args = parser.parse_args(argv)
     for name in ("runs", "threads"):
@@ -131,9 +166,9 @@ def schedules(default: Schedule) -> list[Schedule]:
     return sorted(found, key=lambda s: (s.passes, s.method, s.cfg))
 
 
-def measure(tts: Any, text: str, voice: str | None, schedule: Schedule, runs: int) -> tuple[float, float, float]:
+def measure(tts: Any, text: str, voice: str | None, schedule: Schedule | None, runs: int) -> tuple[float, float, float]:
     """Medians over `runs`: seconds of speech, seconds of computing for all of it, seconds until the first piece."""
-    options = {**asdict(schedule), "seed": 0}
+    options = {**(asdict(schedule) if schedule else {}), "seed": 0}
     wholes, firsts, speech = [], [], 0.0
     for _ in range(runs):
         begin = time.perf_counter()
@@ -148,8 +183,8 @@ def measure(tts: Any, text: str, voice: str | None, schedule: Schedule, runs: in
 def timings(tts: Any, args: argparse.Namespace) -> list[Timing]:
     """Every schedule with every text."""
     sampling = tts.system.sampling
-    default = Schedule(sampling.method, sampling.steps, sampling.cfg)
-    chosen = [default] if args.default_only else schedules(default)
+    default = Schedule(sampling.method, sampling.steps, sampling.cfg) if hasattr(sampling, "steps") else None
+    chosen = [default] if args.default_only or default is None else schedules(default)
     found = []
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("timing", total=len(chosen) * len(args.texts))
@@ -159,7 +194,8 @@ def timings(tts: Any, args: argparse.Namespace) -> list[Timing]:
             for schedule in chosen:
                 speech, whole, first = measure(tts, TEXTS[name], args.voice, schedule, args.runs)
                 is_default = schedule == default
-                found.append(Timing(name, schedule, schedule.passes, is_default, speech, whole, first))
+                passes = None if schedule is None else schedule.passes
+                found.append(Timing(name, schedule, passes, is_default, speech, whole, first))
                 progress.update(task, advance=1)
     return found
 
@@ -178,12 +214,11 @@ def table(found: Sequence[Timing]) -> Table:
     for i, timing in enumerate(found):
         if i and found[i - 1].text != timing.text:
             result.add_section()
+        s = timing.schedule
         result.add_row(
             timing.text,
-            f"{'*' if timing.default else ''}{timing.passes}",
-            timing.schedule.method,
-            str(timing.schedule.steps),
-            f"{timing.schedule.cfg:g}",
+            f"{'*' if timing.default else ''}{timing.passes or ''}",
+            *(("", "", "") if s is None else (s.method, str(s.steps), f"{s.cfg:g}")),
             f"{timing.speech_seconds:.2f}",
             f"{timing.seconds:.2f}",
             f"{timing.speed:.2f}",
@@ -193,7 +228,96 @@ def table(found: Sequence[Timing]) -> Table:
     return result
 
 
-def write_json(path: Path, machine: dict[str, Any], found: Sequence[Timing]) -> None:
+# ---- the stages of whisperspeech ------------------------------------------------------------------------------------
+
+
+def random_system(recipes: Sequence[Path], device: str) -> Any:
+    """A whisperspeech system of random weights, its sizes as in the recipes for T2S and S2A, with a codec to match."""
+    from vivavoce.checkpoints_torch import load_vocoder
+    from vivavoce.config_whisperspeech import CodecConfig, S2AConfig, T2SConfig, WhisperspeechConfig
+    from vivavoce.engines.codec_torch import MelCodec, MelQuantizer
+    from vivavoce.engines.whisperspeech_torch import S2A, T2S
+    from vivavoce.system_torch import placement
+    from vivavoce.system_whisperspeech_torch import WhisperspeechSystem
+
+    torch.manual_seed(0)
+    models = []
+    for path, kind in zip(recipes, (T2SConfig, S2AConfig), strict=True):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: not a readable recipe ({error})") from None
+        models.append(kind.from_dict(values.get("model", {}), str(path)))
+    t2s, s2a = models
+    where = placement(device, "float32")
+    codec = MelQuantizer(CodecConfig(quantizers=s2a.quantizers, codes=s2a.codes)).to(where.device)
+    speaks = MelCodec(codec, load_vocoder("bundled").to(where.device))
+    return WhisperspeechSystem(T2S(t2s).eval(), S2A(s2a).eval(), speaks, WhisperspeechConfig(), where)
+
+
+def passes(system: Any, runs: int) -> list[Passes]:
+    """Both stages at a sentence's length: without the cache, with it, and compiled as well."""
+    from vivavoce.config_whisperspeech import TokenSamplingConfig
+
+    device, sampling = system.where.device, TokenSamplingConfig(temperature=1.0)
+    text = torch.tensor([list(TEXTS["medium"].lower().encode())], device=device)
+    codes = round(system.code_rate * len(TEXTS["medium"]) / system.sampling.pace)
+    semantic = torch.randint(system.t2s.config.codes, (1, codes), device=device)
+    speaker = torch.randn(1, system.s2a.config.speaker_dim, device=device)
+    pace = torch.tensor([system.sampling.pace], device=device)
+
+    def write_text(seed: int, **how: Any) -> None:
+        options = {"limit": codes, "generators": [torch.Generator().manual_seed(seed)], **how}
+        system.t2s.generate(text, torch.zeros_like(text), pace, sampling, **options)
+
+    def write_sound(seed: int, **how: Any) -> None:
+        system.s2a.generate(semantic, speaker, sampling, generators=[torch.Generator().manual_seed(seed)], **how)
+
+    found = []
+    stages: tuple[tuple[str, Any, Callable[..., None], float], ...] = (
+        ("t2s", system.t2s, write_text, system.code_rate),
+        ("s2a", system.s2a, write_sound, system.codec.frame_rate),
+    )
+    for name, model, write, needed in stages:
+        for cache, compiled in ((False, False), (True, False), (True, True)):
+            if compiled:
+                model.compile_step()
+            write(0, cached=cache)
+            columns: list[int] = []
+            begin = time.perf_counter()
+            for seed in range(runs):
+                write(seed, cached=cache, progress=columns.append)
+            found.append(Passes(name, cache, compiled, len(columns), time.perf_counter() - begin, needed))
+    return found
+
+
+def passes_table(found: Sequence[Passes]) -> Table:
+    result = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for name in ("stage", "cache", "compile", "passes", "passes a second", "x real time"):
+        result.add_column(name, justify="left" if name in ("stage", "cache", "compile") else "right", no_wrap=True)
+    for p in found:
+        marks = ("yes" if p.cache else "no", "yes" if p.compile else "no")
+        result.add_row(p.stage, *marks, str(p.passes), f"{p.rate:.0f}", f"{p.speed:.2f}")
+    return result
+
+
+def whole(system: Any, runs: int) -> tuple[float, float]:
+    """Seconds of speech and of computing, of one sentence in several readings, by all parts of the engine."""
+    from vivavoce.config import SpeakOptions
+    from vivavoce.pieces import Job, Piece
+    from vivavoce.voices import get
+
+    voice, speech, begin = get(SpeakOptions().voice), 0.0, 0.0
+    for seed in range(runs + 1):
+        made = system.waves([Job(Piece(TEXTS["medium"], 0.0), voice, SpeakOptions(temperature=1.0), seed)])[0]
+        if seed == 0:  # the warm-up
+            begin = time.perf_counter()
+        else:
+            speech += len(made.samples) / system.sample_rate
+    return speech, time.perf_counter() - begin
+
+
+def write_json(path: Path, machine: dict[str, Any], found: Sequence[Timing | Passes]) -> None:
     rows = [{**asdict(timing), "x_real_time": timing.speed} for timing in found]
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -213,7 +337,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         begin = time.perf_counter()
-        tts = vivavoce.load(args.model, args.backend, args.device, compile=args.compile, bits=args.bits)
+        if args.random_weights:
+            system = random_system(args.random_weights, args.device)
+        else:
+            tts = vivavoce.load(args.model, args.backend, args.device, compile=args.compile, bits=args.bits)
+            system = tts.system
+        stages = args.passes or bool(args.random_weights)
+        if stages and not hasattr(system, "t2s"):
+            raise ValueError(f"--passes is for whisperspeech models; {args.model} is another")
         loading = time.perf_counter() - begin
         machine = {
             "cpu": cpu_model(),
@@ -225,11 +356,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             "bits": args.bits,
             "python": platform.python_version(),
             "system": platform.system(),
-            "model": args.model,
+            "model": " and ".join(map(str, args.random_weights)) if args.random_weights else args.model,
             "compile": args.compile,
             "runs": args.runs,
             "load_seconds": loading,
         }
+        if stages:
+            speech, seconds = whole(system, args.runs)
+            rows = passes(system, args.runs)
+            compiled_speech, compiled_seconds = whole(system, args.runs)
+            out = Console(highlight=False, soft_wrap=True)
+            out.print(
+                f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch "
+                f"{machine['version']}, {args.device}; model {machine['model']}"
+                f"{', random weights' if args.random_weights else ''}.\n{args.runs} runs after a warm-up. The whole "
+                f"engine: {speech:.1f} s of speech in {seconds:.1f} s, {speech / seconds:.2f} times faster than real "
+                f"time; compiled {compiled_speech / compiled_seconds:.2f} times."
+            )
+            out.print(passes_table(rows))
+            if args.json:
+                whole_engine = {
+                    "speech_seconds": speech,
+                    "seconds": seconds,
+                    "compiled_speech_seconds": compiled_speech,
+                }
+                write_json(args.json, {**machine, **whole_engine, "compiled_seconds": compiled_seconds}, rows)
+            return 0
         found = timings(tts, args)
         out = Console(highlight=False, soft_wrap=True)
         out.print(

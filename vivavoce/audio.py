@@ -6,14 +6,16 @@ Knows nothing about models, text or voices. Files go through libsndfile, so no e
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +123,148 @@ def encode(samples: npt.ArrayLike, sample_rate: int, format: str) -> bytes:
         for start in range(0, len(wave), 16_384):
             file.write(wave[start : start + 16_384])
     return buffer.getvalue()
+
+
+class Writer:
+    """A sound file that is written as its sound is made, however long it gets: at its path whole or not at all.
+
+        with Writer("book.mp3", 24_000) as file:
+            file.add(samples)
+
+    The extension gives the format, as in `write`. Until the end of the `with` block it lies beside its path under
+    another name, `part`; where the block ends with an error, that is deleted and an older file stays.
+    Raises ValueError and OSError as `write`, and ValueError for a wav of 4 GiB.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int = SAMPLE_RATE) -> None:
+        self.path = Path(os.path.realpath(path))  # a link stays a link
+        self.format = self.path.suffix[1:].lower()
+        if self.format not in FORMATS:
+            raise ValueError(f"{path}: unknown sound format {self.format!r}; known are {', '.join(FORMATS)}")
+        if not self.path.parent.is_dir():
+            raise ValueError(f"{path}: the folder {self.path.parent} does not exist")
+        if self.path.is_dir():
+            raise ValueError(f"{path}: this is a folder; a file name is needed")
+        _check_rate(sample_rate)
+        container, subtype, rates = FORMATS[self.format]
+        rate = sample_rate if not rates else next((r for r in rates if r >= sample_rate), rates[-1])
+        self.seconds = 0.0  # so far
+        self._rate = sample_rate
+        self._resample = None if rate == sample_rate else soxr.ResampleStream(sample_rate, rate, 1, quality="HQ")
+        self.part = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._bytes = _Bytes(self.part, str(self.path))
+        self._file = soundfile.SoundFile(self._bytes, "w", rate, 1, format=container, subtype=subtype)
+        self._samples = 0
+
+    def add(self, samples: npt.ArrayLike) -> None:
+        """Float, -1 to 1, or int16, as `pcm` makes it; [S]."""
+        wave = np.asarray(samples)
+        if wave.dtype != np.int16:
+            wave = pcm(wave)
+        self._samples += len(wave)
+        self.seconds = self._samples / self._rate
+        if self._resample is not None:
+            wave = self._resample.resample_chunk(wave.astype(np.float32) / 32768)
+        self._write(wave)
+
+    def finish(self) -> None:
+        """No more sound will come: `part` is a complete file. The end of the `with` block does this, too."""
+        if self._file.closed:
+            return
+        if self._resample is not None:
+            self._write(self._resample.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._file.close()
+        self._bytes.close()
+        self._bytes.check()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                self._put()
+        finally:
+            with contextlib.suppress(Exception):
+                self._file.close()
+            self._bytes.close()
+            self.part.unlink(missing_ok=True)
+
+    def _write(self, wave: npt.NDArray[np.int16] | Samples) -> None:
+        if self.format == "wav" and 2 * (self._samples + len(wave)) >= 2**32 - 2**16:
+            raise ValueError(f"{self.path}: a wav file holds less than 4 GiB; use another format for so much speech")
+        # Blocks: libsndfile's Ogg encoders have overrun the stack when handed minutes in one call.
+        for start in range(0, len(wave), 16_384):
+            try:
+                self._file.write(wave[start : start + 16_384])
+            except (AssertionError, soundfile.SoundFileError):
+                self._bytes.check()
+                raise
+        self._bytes.check()
+
+    def _put(self) -> None:
+        try:
+            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+                with open(self.part, "rb") as made, open(self.path, "wb") as device:  # which must not be replaced
+                    shutil.copyfileobj(made, device)
+            else:
+                os.replace(self.part, self.path)
+        except OSError as problem:
+            raise OSError(problem.errno, problem.strerror or str(problem), str(self.path)) from None
+
+
+class _Bytes(io.RawIOBase):
+    """The file that libsndfile writes to. An error of the system is kept for `check`, for libsndfile would lose it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
+        self._error: OSError | None = None
+        try:
+            self._inner = open(path, "xb")  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), name) from None
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._inner.seek(offset, whence)
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._inner.write(data)
+        except OSError as error:
+            self._error = self._error or error
+            return 0
+
+    def close(self) -> None:
+        try:
+            self._inner.close()
+        except OSError as error:
+            self._error = self._error or error
+        super().close()
+
+    def check(self) -> None:
+        """Raise what the system refused, naming the file that was to be written."""
+        if self._error is not None:
+            reason = f"{self._error.strerror or self._error}; nothing was written"
+            raise OSError(self._error.errno, reason, self._name)
+
+
+def pcm(samples: npt.ArrayLike) -> npt.NDArray[np.int16]:
+    """Float, -1 to 1, clipped beyond → int16 [S]: what libsndfile makes of it for a 16-bit file.
+
+    Raises ValueError for NaN and infinity.
+    """
+    whole = np.rint(np.clip(_checked(samples).astype(np.float64), -1.0, 1.0) * 2**31).astype(np.int64)
+    return np.minimum(whole >> 16, 32767).astype(np.int16)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vivavoce.generate import number, run, speak, whole_number
+from vivavoce.generate import given_text, given_voice, number, run, speak, whole_number
 from vivavoce.voices import voices as builtin_voices
 
 
@@ -88,9 +88,46 @@ def voices() -> None:
     Console().print(table)
 
 
+@app.command("preview")
+def preview(
+    argument: Annotated[
+        str | None, typer.Argument(metavar="TEXT", show_default=False, help="The text; else standard input.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The text, as an option.")] = None,
+    file: Annotated[str | None, typer.Option(metavar="PATH", help="A UTF-8 text file.")] = None,
+    voice: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    ref_audio: Annotated[str | None, typer.Option(metavar="PATH", help="As of speak.")] = None,
+    ref_text: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    lang: Annotated[str, typer.Option(metavar="CODE", help="As of speak.")] = "en",
+    ssml: Annotated[bool, typer.Option("--ssml", help="As of speak.")] = False,
+    lexicon: Annotated[str | None, typer.Option(metavar="PATH", help="As of speak.")] = None,
+    model: Annotated[str, typer.Option(help="As of speak.")] = "bundled",
+    backend: Annotated[str, typer.Option(help="As of speak.")] = "auto",
+    device: Annotated[str, typer.Option(help="As of speak.")] = "auto",
+    speed: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show how a text would be read, without speaking it: words, pieces, changes and their rules, seconds."""
+    from json import dumps
+
+    from vivavoce.generate import progress_bar
+    from vivavoce.lexicon import Lexicon
+    from vivavoce.synthesis import load
+
+    written = given_text(argument, text, file)
+    speaker = given_voice(voice, ref_audio, ref_text)
+    words = None if lexicon is None else Lexicon.load(lexicon)
+    options: dict[str, Any] = {} if speed is None else {"speed": speed}
+    with progress_bar("loading the model"):
+        shown = load(model, backend, device).preview(written, speaker, lang=lang, ssml=ssml, lexicon=words, **options)
+    print(dumps(shown.as_dict(), ensure_ascii=False, indent=2) if json else shown)
+
+
 @app.command("train", cls=ManyValues)
 def train(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="vocoder, duration or nanospeech.")],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="vocoder, duration, nanospeech, semantic, codec, t2s or s2a.")
+    ],
     config: Annotated[Path, typer.Option(metavar="FILE", help="The JSON config of the model and the run.")],
     data: Annotated[list[str], typer.Option(metavar="SHARD...", help="Shards: paths, globs, URLs (https, s3, hf).")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for checkpoints, logs and samples.")],
@@ -139,7 +176,10 @@ def prepare(
             "of shards, or a Hugging Face dataset, owner/name.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for shards, vocab.txt and report.json.")],
+    out: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUT", help="Folder for shards, vocab.txt and report.json; none with --tokens."),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(help="folder, ljspeech, libritts, shards or huggingface (default: what IN looks like)."),
@@ -187,6 +227,21 @@ def prepare(
     audio_column: Annotated[str | None, typer.Option(help="Hugging Face: where the sound is.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Hugging Face: where the text is.")] = None,
     speaker_column: Annotated[str | None, typer.Option(help="Hugging Face: where the speaker is.")] = None,
+    tokens: Annotated[
+        bool,
+        typer.Option(
+            "--tokens", help="Make of the shards in IN what t2s and s2a train on: NAME.tokens.tar beside NAME.tar."
+        ),
+    ] = False,
+    semantic: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="--tokens: semantic model, a folder (default: bundled).")
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="--tokens: codec, a folder (default: bundled).")
+    ] = None,
+    whisper: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="--tokens: the semantic model's Whisper, openai-whisper's .pt.")
+    ] = None,
 ) -> None:
     """Make shards for training from recordings; a run that was stopped goes on where it stood."""
     from vivavoce.generate import progress_bar
@@ -202,7 +257,21 @@ def prepare(
         "split": split, "audio_column": audio_column, "text_column": text_column, "speaker_column": speaker_column,
         "valid_speakers": None if valid_speakers is None else tuple(n.strip() for n in valid_speakers.split(",")),
     }  # fmt: skip
-    settings = PrepareConfig(**{name: value for name, value in given.items() if value is not None})
+    asked = {name: value for name, value in given.items() if value is not None}
+    if tokens:
+        if out is not None:
+            raise ValueError(f"--tokens: no OUT ({out}); token shards lie beside the shards in IN")
+        if asked or vocab is not None:
+            flag = next(iter(asked), "vocab").replace("_", "-")
+            raise ValueError(f"--tokens: --{flag} has no part in it; --semantic, --codec, --whisper and --workers have")
+        _make_tokens(source, semantic or "bundled", codec or "bundled", whisper, workers)
+        return
+    for flag, value in (("semantic", semantic), ("codec", codec), ("whisper", whisper)):
+        if value is not None:
+            raise ValueError(f"--{flag} goes with --tokens")
+    if out is None:
+        raise ValueError("OUT is missing: a folder for the shards")
+    settings = PrepareConfig(**asked)
     try:
         with progress_bar("looking at the input") as show:
             report = make_shards(source, out, settings, workers=workers, vocab=vocab, progress=show)
@@ -210,6 +279,21 @@ def prepare(
         print("stopped; finished shards stay, and the same command goes on from there", file=sys.stderr)
         raise
     print(f"{summary(report)}\n{out / 'report.json'}")
+
+
+def _make_tokens(source: str, semantic: str, codec: str, whisper: Path | None, workers: int | None) -> None:
+    from vivavoce.generate import progress_bar
+    from vivavoce.prepare import tokens
+
+    if whisper is None:
+        raise ValueError("--tokens needs --whisper FILE: the checkpoint that the semantic model was trained for")
+    try:
+        with progress_bar("loading the models") as show:
+            report = tokens.make_tokens(source, semantic, codec, whisper, workers=workers, progress=show)
+    except KeyboardInterrupt:
+        print("stopped; finished token shards stay, and the same command goes on from there", file=sys.stderr)
+        raise
+    print(tokens.summary(report))
 
 
 @app.command("evaluate", cls=ManyValues)
@@ -325,6 +409,54 @@ def export(
     from vivavoce.train.export import export as write_model  # here, for it loads torch
 
     write_model(run_folder, out)
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen (127.0.0.1); an address others can reach needs an API key.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(**_WHOLE, help="Port (8000); 0: any free one.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="As of speak; may be given several times, and requests choose by the name."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    device: Annotated[str | None, typer.Option(help="As of speak.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="VIVAVOCE_API_KEY", help="What clients must send as a Bearer token.")
+    ] = None,
+    max_chars: Annotated[int | None, typer.Option(**_WHOLE, help="Characters of one request at most (4096).")] = None,
+    workers: Annotated[
+        int | None, typer.Option(**_WHOLE, help="Processes that speak, each with the models in memory (1).")
+    ] = None,
+    queue: Annotated[
+        int | None, typer.Option(**_WHOLE, help="Requests that may wait; one more is answered 429 (64).")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Seconds that one request may take, waiting and all (600).")
+    ] = None,
+    max_upload_mb: Annotated[
+        float | None, typer.Option(**_NUMBER, help="Megabytes of a recording that is sent to add a voice (10).")
+    ] = None,
+    voices: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where added voices are kept (default: the user's data folder).")
+    ] = None,
+) -> None:
+    """Serve speech over HTTP, as OpenAI's API has it, with a page at the address itself."""
+    try:
+        from vivavoce.serve import run as server
+        from vivavoce.serve.settings import ServeConfig
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "vivavoce":
+            raise
+        raise ValueError(f"serve: the package {error.name} is missing: pip install vivavoce[serve]") from None
+    given: dict[str, Any] = {
+        "host": host, "port": port, "models": tuple(model) if model else None, "backend": backend, "device": device,
+        "api_key": api_key, "max_chars": max_chars, "workers": workers, "queue": queue, "timeout": timeout,
+        "max_upload_mb": max_upload_mb, "voices": None if voices is None else str(voices),
+    }  # fmt: skip
+    server.serve(ServeConfig(**{name: value for name, value in given.items() if value is not None}))
 
 
 def main() -> None:

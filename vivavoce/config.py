@@ -274,16 +274,29 @@ class SpeakOptions(Config):
     method: Literal["euler", "midpoint", "rk4"] | None = None
     cfg: float | None = None  # classifier-free guidance strength; 0: none, one pass a step instead of two
     sway_coef: float | None = None  # F5-TTS' sway sampling, -1 to 1; 0: evenly spaced steps
+    temperature: float | None = None  # of the noise at the start or, for whisperspeech, of the tokens; lower: plainer
+    top_k: int | None = None  # whisperspeech: draw among so many of the likeliest tokens; 0: among all
     speed: float = 1.0  # 2.0: twice as fast
     seed: int | None = None  # None: another reading each time
+
+    ENGINE = ("steps", "method", "cfg", "sway_coef", "temperature", "top_k")  # those that not every engine has
 
     def __post_init__(self) -> None:
         self.require(self.steps is None or 1 <= self.steps <= 256, "steps", "from 1 to 256")
         self.require(self.method in (None, "euler", "midpoint", "rk4"), "method", "euler, midpoint or rk4")
         self.require(self.cfg is None or 0 <= self.cfg <= 10, "cfg", "from 0 to 10")
         self.require(self.sway_coef is None or -1 <= self.sway_coef <= 1, "sway_coef", "from -1 to 1")
+        self.require(self.temperature is None or 0 <= self.temperature <= 2, "temperature", "from 0 to 2")
+        self.require(self.top_k is None or self.top_k >= 0, "top_k", "0 or more")
         self.require(0.25 <= self.speed <= 4, "speed", "from 0.25 to 4")
         self.require(self.seed is None or 0 <= self.seed < 2**63, "seed", "from 0 to 2**63 - 1")
+
+    def check_engine(self, own: tuple[str, ...]) -> None:
+        """Raise ValueError for a choice that the engine does not have; its `own` are the OPTIONS of its sampling."""
+        for name in self.ENGINE:
+            value = getattr(self, name)
+            if value is not None and name not in own:
+                raise ValueError(f"{name} is {value!r}, but this model has no such option; it has {', '.join(own)}")
 
 
 @dataclass(frozen=True)
@@ -296,6 +309,9 @@ class SamplingConfig(Config):
     sway_coef: float = -1.0
     temperature: float = 1.0  # scale of the noise at the start; below 1 is plainer (Matcha-TTS, arXiv:2309.03199)
     max_seconds: float = 20.0  # the longest piece that the model is asked for at once
+    min_seconds: float = 0.0  # what is shorter is joined to its neighbour, where it has one; 0: nothing
+
+    OPTIONS = ("steps", "method", "cfg", "sway_coef", "temperature")  # of `SpeakOptions`, what this engine has
 
     def __post_init__(self) -> None:
         self.require(1 <= self.steps <= 256, "steps", "from 1 to 256")
@@ -303,6 +319,7 @@ class SamplingConfig(Config):
         self.require(-1 <= self.sway_coef <= 1, "sway_coef", "from -1 to 1")
         self.require(0 < self.temperature <= 2, "temperature", "above 0 and at most 2")
         self.require(1 <= self.max_seconds <= 43, "max_seconds", "from 1 to 43 (4096 frames)")
+        self.require(0 <= self.min_seconds < self.max_seconds, "min_seconds", "0 or more, below max_seconds")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,16 +79,37 @@ class WordErrors(NamedTuple):
 
 
 @functools.cache
-def _english() -> Callable[[str], str]:
-    normaliser: Callable[[str], str] = _need("whisper_normalizer.english").EnglishTextNormalizer()
-    return normaliser
+def _normaliser(language: str) -> Callable[[str], str]:
+    """Whisper's own for English; for the others the one that only takes case and punctuation away."""
+    if language == "en":
+        english: Callable[[str], str] = _need("whisper_normalizer.english").EnglishTextNormalizer()
+        return english
+    basic: Callable[[str], str] = _need("whisper_normalizer.basic").BasicTextNormalizer()
+    return basic
 
 
-def word_errors(reference: str, hypothesis: str) -> WordErrors:
+def _as_said(text: str, language: str) -> str:
+    """With all that is written short spelled out, as the front end reads it: "BA117" and "B A one seventeen"."""
+    # Whisper's normaliser drops what is in brackets, and takes an ellipsis between spaces for a word
+    return re.sub("[()…]", ",", normalise(text, language)[0])
+
+
+class Aligned(NamedTuple):
+    """What was heard beside what was to be said, in Whisper's normalised words."""
+
+    errors: WordErrors
+    skipped: tuple[str, ...]  # the words of the text that were not heard
+    repeated: tuple[str, ...]  # the words that were heard once more
+
+
+def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
     """Word and character error rate, and the rates of skipped and repeated words, of what was heard.
 
-    Both texts go through Whisper's English normaliser (case, punctuation, numbers, spelling) and are aligned with the
-    fewest substitutions, deletions and insertions of words. `skipped` and `repeated` count, for each word of the text:
+    Both texts go through Whisper's English normaliser (case, punctuation, numbers, spelling; for another language the
+    basic one) and are aligned with the fewest substitutions, deletions and insertions of words. That is done twice,
+    with the texts as they are and with numbers, symbols and initials spelled out as the front end reads them, and the
+    better agreement counts: how a recogniser chooses to write what it heard is no error of the speech. `skipped` and
+    `repeated` count, for each word of the text:
 
     - skipped: the words of the text that are deletions in the alignment.
     - repeated: the words heard that are insertions and say once more what stands beside them. That is: heard is a
@@ -100,23 +122,37 @@ def word_errors(reference: str, hypothesis: str) -> WordErrors:
     must not outweigh many good ones. Where nothing of the reference is left after normalising, the error rates are 0
     if nothing was heard either, else 1, and nothing was skipped or repeated.
     """
+    return align(reference, hypothesis, language).errors
+
+
+def align(reference: str, hypothesis: str, language: str = "en") -> Aligned:
+    """`word_errors`, and which words they are."""
+    found = _align(reference, hypothesis, language)
+    if not found.errors.cer:
+        return found
+    spelled = _align(_as_said(reference, language), _as_said(hypothesis, language), language)
+    return min(found, spelled, key=lambda aligned: aligned.errors.wer)
+
+
+def _align(reference: str, hypothesis: str, language: str) -> Aligned:
     jiwer = _need("jiwer")
-    said, heard = _english()(reference), _english()(hypothesis)
+    said, heard = _normaliser(language)(reference), _normaliser(language)(hypothesis)
     if not said.strip():
         rate = 1.0 if heard.strip() else 0.0
-        return WordErrors(rate, rate, 0.0, 0.0)
+        return Aligned(WordErrors(rate, rate, 0.0, 0.0), (), ())
     aligned = jiwer.process_words(said, heard)
     text, words = aligned.references[0], aligned.hypotheses[0]
-    skipped, inserted = 0, set[int]()
+    skipped, inserted = list[str](), set[int]()
     for chunks in _differences(aligned.alignments[0]):
         first, last = chunks[0], chunks[-1]
         ours = "".join(text[first.ref_start_idx : last.ref_end_idx])
         if ours == "".join(words[first.hyp_start_idx : last.hyp_end_idx]):
             continue  # "every day" and "everyday"
-        skipped += sum(c.ref_end_idx - c.ref_start_idx for c in chunks if c.type == "delete")
+        skipped += [text[i] for c in chunks if c.type == "delete" for i in range(c.ref_start_idx, c.ref_end_idx)]
         inserted.update(i for c in chunks if c.type == "insert" for i in range(c.hyp_start_idx, c.hyp_end_idx))
-    rates = (aligned.wer, jiwer.cer(said, heard), skipped / len(text), _said_again(words, inserted) / len(text))
-    return WordErrors(*(min(1.0, float(rate)) for rate in rates))
+    again = [words[i] for i in sorted(_said_again(words, inserted))]
+    rates = (aligned.wer, jiwer.cer(said, heard), len(skipped) / len(text), len(again) / len(text))
+    return Aligned(WordErrors(*(min(1.0, float(rate)) for rate in rates)), tuple(skipped), tuple(again))
 
 
 def _differences(chunks: Sequence[Any]) -> list[list[Any]]:
@@ -130,8 +166,8 @@ def _differences(chunks: Sequence[Any]) -> list[list[Any]]:
     return [run for run in runs if run]
 
 
-def _said_again(words: Sequence[str], inserted: set[int]) -> int:
-    """How many of the `inserted` positions in `words` lie in a stretch said twice in a row, as `word_errors` tells."""
+def _said_again(words: Sequence[str], inserted: set[int]) -> set[int]:
+    """The `inserted` positions in `words` that lie in a stretch said twice in a row, as `word_errors` tells."""
     again: set[int] = set()
     for length in range(1, len(words) // 2 + 1) if inserted else ():
         for i in range(len(words) - 2 * length + 1):
@@ -140,7 +176,7 @@ def _said_again(words: Sequence[str], inserted: set[int]) -> int:
                 # other: "a b a b" for "a b" can have its first, middle or last two inserted.
                 found = inserted.intersection(range(i, i + 2 * length))
                 again |= found if len(found) >= length else set()
-    return len(again)
+    return again
 
 
 class Recogniser:
@@ -174,12 +210,15 @@ class Recogniser:
             raise ValueError(f"{name}: Whisper cannot be loaded ({reason})") from None
         self.language = language
 
-    def transcribe(self, samples: npt.ArrayLike, sample_rate: int) -> str:
-        """What is heard. samples: [S], -1 to 1; sample_rate: Hz. Nothing heard: an empty string."""
+    def transcribe(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> str:
+        """What is heard. samples: [S], -1 to 1; sample_rate: Hz; language: its code, if another than usual.
+
+        Nothing heard: an empty string.
+        """
         wave = audio.resample(samples, sample_rate, SAMPLE_RATE)
         segments, _ = self.model.transcribe(
             wave,
-            language=self.language,
+            language=language or self.language,
             beam_size=1,
             best_of=1,
             temperature=0.0,  # one value: no second try with sampling where the first looks poor

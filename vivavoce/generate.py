@@ -20,8 +20,12 @@ from typing import Annotated, Any, TextIO
 import typer
 import typer.main
 
-from vivavoce import audio
+from vivavoce import audio, books, markup, subtitles
+from vivavoce.books import Book
 from vivavoce.config import SpeakOptions
+from vivavoce.lexicon import Lexicon
+from vivavoce.narrate import CHAPTERS, Narration, made_by
+from vivavoce.speaking import check_retries
 from vivavoce.synthesis import BACKENDS, DTYPES, Speech, SynthesisError, load
 from vivavoce.voices import Voice, get
 
@@ -60,7 +64,14 @@ def speak(
         str | None, typer.Argument(metavar="TEXT", show_default=False, help="What to say; else standard input.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="What to say, as an option.")] = None,
-    file: Annotated[str | None, typer.Option(metavar="PATH", help="Speak this UTF-8 text file.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help=f"Speak this file: {', '.join(books.FORMATS)}, in UTF-8. With --output, what is spoken is kept in "
+            f"OUTPUT.partial until all is, so that the same command goes on after Ctrl-C. srt is spoken at its times.",
+        ),
+    ] = None,
     voice: Annotated[
         str | None,
         typer.Option(
@@ -72,6 +83,17 @@ def speak(
         str | None, typer.Option(metavar="PATH", help="Speak in the voice of this recording, of 1 to 15 seconds.")
     ] = None,
     ref_text: Annotated[str | None, typer.Option(help="What is said in --ref-audio.")] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Language of the text, such as fr; [fr]bonjour[en] changes it inside (en)."),
+    ] = None,
+    ssml: Annotated[
+        bool, typer.Option("--ssml", help="The text is SSML; without this it may have tags, as [pause 500ms].")
+    ] = False,
+    lexicon: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="A file of words and how to read them: one a line, a tab between."),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -82,8 +104,26 @@ def speak(
             f"it, the speech is played where there is sound, else written to {DEFAULT_OUTPUT}.",
         ),
     ] = None,
+    chapters: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(CHAPTERS),
+            help="The chapters of --file: marked in one output (mp3: ID3 chapters; flac, ogg, opus: Vorbis comments; "
+            "wav: cue points), or one file each, 'book-01 Title.mp3' for -o book.mp3 (default: marks).",
+        ),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            "--subtitles",
+            metavar="PATH",
+            help="Write what is said when, too: .srt or .vtt; one for each file with --chapters files.",
+        ),
+    ] = None,
     play: Annotated[bool, typer.Option("--play", help="Play the speech, even with --output.")] = False,
-    model: Annotated[str | None, typer.Option(help="A model's folder or Hugging Face name (default: bundled).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="bundled, whisperspeech, a model's folder or Hugging Face name (bundled).")
+    ] = None,
     backend: Annotated[str | None, typer.Option(help=f"{', '.join(BACKENDS)}.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda (cuda:1: the second) or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help=f"{', '.join(DTYPES)}.")] = None,
@@ -103,15 +143,36 @@ def speak(
     sway_coef: Annotated[
         float | None, typer.Option(**_NUMBER, help=f"Sway sampling, -1 to 1; 0: evenly spaced steps ({_AS_MODEL}).")
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(**_NUMBER, help=f"0 to 2: how far from the likeliest reading it may go ({_AS_MODEL})."),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(**_WHOLE, help=f"whisperspeech: draw among so many tokens, 0: among all ({_AS_MODEL})."),
+    ] = None,
     speed: Annotated[
         float | None, typer.Option(**_NUMBER, help=f"2: twice as fast (default: {_DEFAULTS.speed:g}).")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(**_WHOLE, help="The same seed makes the same speech (default: any).")
     ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(**_WHOLE, help="How often a stretch that went wrong is made again with another seed (2)."),
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="asr",
+            help="Have Whisper listen for words that are left out or said twice: needs vivavoce[eval]; the environment "
+            "variable VIVAVOCE_ASR names another Whisper than base.",
+        ),
+    ] = None,
 ) -> None:
     """Speak a text: the argument, --text, --file or standard input."""
     given = {"steps": steps, "method": method, "cfg": cfg, "sway_coef": sway_coef, "speed": speed, "seed": seed}
+    given |= {"temperature": temperature, "top_k": top_k}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings: dict[str, Any] = {
         "model": model,
@@ -125,62 +186,120 @@ def speak(
 
     # Everything that can be refused is refused before the seconds that loading takes.
     SpeakOptions(**options)
-    said = _text(argument, text, file)
-    speaker = _voice(voice, ref_audio, ref_text)
+    if verify not in (None, "asr"):
+        raise ValueError(f"--verify is {verify!r}; it must be asr")
+    if retries is not None:
+        check_retries(retries)
+    options |= {name: value for name, value in (("retries", retries), ("verify", verify)) if value is not None}
+    if lang is not None:
+        options["lang"] = lang
+    book = given_book(argument, text, file, ssml)
+    if ssml:
+        options["ssml"] = True
+    if lexicon is not None:
+        options["lexicon"] = Lexicon.load(lexicon)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come when it is spoken
+        for chapter in book.chapters:
+            try:
+                markup.read(chapter.text, ssml=ssml, lexicon=options.get("lexicon"), lang=lang or "en")
+            except ValueError as error:
+                where = f"chapter {chapter.title[:60]!r}: " if chapter.title else ""
+                raise ValueError(f"{where}{error}") from None
+    speaker = given_voice(voice, ref_audio, ref_text)
     sounding = _has_sound(required=play) if play or output is None else False
     target = output if output is not None or sounding else DEFAULT_OUTPUT
     if target is not None:
         check_output(target)
+    if captions is not None:
+        subtitles.check(Path(captions))
+    if chapters not in (None, *CHAPTERS):
+        raise ValueError(f"--chapters is {chapters!r}; it must be one of {', '.join(CHAPTERS)}")
+    path = None if target in (None, "-") else Path(target)
+    for notice in book.notices:
+        warnings.warn(notice, stacklevel=1)
 
-    with progress_bar("loading the model") as show:
+    settings = {name: value for name, value in settings.items() if value is not None}
+    written: dict[str, Any] = {
+        "chapters": chapters or CHAPTERS[0],
+        "captions": None if captions is None else Path(captions),
+    }
+    parts: list[Speech] = []
+    with _work_kept() as watch, progress_bar("loading the model") as show:
         started = time.perf_counter()
-        tts = load(**{name: value for name, value in settings.items() if value is not None})
+        tts = load(**settings)
         loaded = time.perf_counter()
-        parts: list[Speech] = []
+        narration = Narration(tts, book, path, speaker, model=made_by(**settings), **written, **options)
+        watch(narration)
         with _Player(tts.sample_rate) if sounding else contextlib.nullcontext() as player:
-            for part in tts.stream(said, speaker, progress=lambda done: show("speaking", done), **options):
-                parts.append(part)
-                if player is not None:
-                    player.play(part)
+            with contextlib.closing(narration.speak(show)) as spoken:
+                for part in spoken:
+                    if target == "-":
+                        parts.append(part)
+                    if player is not None:
+                        player.play(part)
             finished = time.perf_counter()
-    speech = Speech.join(parts, said)
 
     if target == "-":
-        _write_stdout(speech.wav())
-    elif target is not None:
-        speech.save(target)
-    where = {None: "played", "-": "written to standard output"}.get(target, f"written to {target}")
-    taken = finished - loaded
-    line = (
-        f"{speech.duration:.2f} s of speech in {taken:.2f} s (real-time factor {taken / speech.duration:.2f}; "
-        f"loading took {loaded - started:.2f} s; seed {speech.seed}), {where}"
-    )
+        _write_stdout(Speech.join(parts).wav())
+    new, taken = narration.seconds - narration.kept, finished - loaded
+    line = f"{narration.seconds:.2f} s of speech"
+    line += f", {narration.kept:.2f} s of it kept from before, the rest" if narration.kept else ""
+    line += f" in {taken:.2f} s (real-time factor {taken / new:.2f}; " if new else " ("
+    line += f"loading took {loaded - started:.2f} s; seed {narration.seed}), {_where(narration.files, target)}"
     print(line, file=sys.stderr if target == "-" else sys.stdout)
 
 
-def _text(argument: str | None, option: str | None, file: str | None) -> str:
-    """What to say, from the one place that was named, else from standard input."""
+def _where(files: list[Path], target: str | None) -> str:
+    """Where the speech has gone."""
+    names = [{None: "played", "-": "written to standard output"}[target]] if target in (None, "-") else []
+    if len(files) > 4:
+        return " and ".join([*names, f"written to {len(files)} files, {files[0]} to {files[-1]}"])
+    return " and ".join([*names, f"written to {' and '.join(map(str, files))}"] if files else names)
+
+
+@contextlib.contextmanager
+def _work_kept() -> Iterator[Callable[[Narration], None]]:
+    """When it ends before its time, say where the work is that goes on next time: of what the function is given."""
+    narrations: list[Narration] = []
+    try:
+        yield narrations.append
+    except BaseException:
+        for narration in narrations:
+            if narration.work is not None:
+                _say(f"notice: what is spoken is kept in {narration.work}; the same command goes on from there")
+        raise
+
+
+def given_book(argument: str | None, option: str | None, file: str | None, ssml: bool = False) -> Book:
+    """What to say, from the one place that was named, else from standard input. ssml: no file is anything else."""
     named = {"the argument": argument, "--text": option, "--file": file}
     used = [name for name, value in named.items() if value is not None]
     if len(used) > 1:
         raise ValueError(f"the text is given by {' and by '.join(used)}; give it once")
-    if file is not None:
+    if file is not None and file != "-":
         try:
-            said = _decode(Path(file).read_bytes() if file != "-" else _stdin(), file)
+            if not ssml:
+                return books.read(file)
+            said, name = books.decode(Path(file).read_bytes(), file), file
         except OSError as error:
             raise ValueError(f"--file {file}: {error.strerror or error}") from None
-        name = file
-    elif used:
+    elif used and file is None:
         said, name = argument if argument is not None else option or "", "the text"
         try:
             said.encode()
         except UnicodeEncodeError:
             raise ValueError(f"the text {said!r} is not UTF-8") from None
     else:
-        said, name = _decode(_stdin(), "standard input"), "standard input"
+        said, name = books.decode(_stdin(), "standard input"), "standard input"
     if not said.strip():
         raise ValueError(f"{name} is empty; there is nothing to say")
-    return said
+    return Book("", (books.Chapter("", said),))
+
+
+def given_text(argument: str | None, option: str | None, file: str | None) -> str:
+    """What to say, as one text with the tags of `markup`."""
+    return given_book(argument, option, file).text
 
 
 def _stdin() -> bytes:
@@ -189,14 +308,8 @@ def _stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not UTF-8 text (byte 0x{data[error.start]:02x} at {error.start})") from None
-
-
-def _voice(name: str | None, ref_audio: str | None, ref_text: str | None) -> Voice:
+def given_voice(name: str | None, ref_audio: str | None, ref_text: str | None) -> Voice:
+    """The voice that flags name: a built-in one, a saved one, a recording's."""
     if ref_audio is None:
         if ref_text is not None:
             raise ValueError("--ref-text is what is said in --ref-audio, which is missing")
@@ -321,13 +434,16 @@ def progress_bar(description: str) -> Iterator[Callable[[str, float], None]]:
         yield lambda description, done: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    left = (TimeRemainingColumn(), TextColumn("{task.fields[left]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *left)
     # Nothing of stdout may pass through the bar: it may be the sound.
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda description, done: bar.update(task, description=description, total=1.0, completed=done)
+        task = bar.add_task(description, total=None, left="")
+        yield lambda description, done: bar.update(
+            task, description=description, total=1.0, completed=done, left="left"
+        )
 
 
 def run(app: typer.Typer, arguments: Sequence[str] | None = None, name: str = "vivavoce") -> int:
