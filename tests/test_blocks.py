@@ -27,8 +27,8 @@ def test_scraps_are_cut_at_the_ends_of_sentences_only() -> None:
     assert texts(chunks([TEXT])) == [
         "Dr. Smith went to St. James with his friend,",  # the first may be a clause, to be heard soon
         "and paid $3.50 at 10:30!",
-        '"Really?" she asked.',
-        "Yes. No. [pause 500ms] And then [voice:nash] nothing.",  # one word alone waits for more
+        '"Really?" she asked. Yes.',  # a few words alone wait for more
+        "No. [pause 500ms] And then [voice:nash] nothing.",
         "[say:Dr. Who|doctor who] came.",
         "A new paragraph, here: with things.",
         "Short.",

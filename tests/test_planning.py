@@ -168,8 +168,8 @@ def test_pieces_of_a_text_in_scraps_do_not_depend_on_the_scraps(system: Tones, v
 
 
 def test_scraps_are_checked_as_they_come(planner: Planner) -> None:
-    planned = planner.scraps(["This is a sentence. ", "And so is this one, at last. ", "[de]Nein."])
-    assert next(planned).piece.text == "This is a sentence."
+    planned = planner.scraps(["This is the first sentence. ", "And so is this one, at last. ", "[de]Nein."])
+    assert next(planned).piece.text == "This is the first sentence."
     with pytest.raises(ValueError, match="'de'"):
         list(planned)
     with pytest.raises(ValueError, match="nothing in it"):

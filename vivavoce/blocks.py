@@ -17,7 +17,7 @@ from vivavoce.segments import Segment
 from vivavoce.text import sentences
 
 BLOCK = 2000  # characters of a paragraph that is at hand: so many and up to the end of the sentence are one block
-WAITING = 16  # characters of a text that comes in scraps: a shorter sentence waits for the one after it
+WAITING = 24  # characters of a text that comes in scraps: a shorter sentence waits for the one after it
 FIRST_CLAUSE = 25  # characters: the first clause of such a text is a chunk, where it is as long
 UNENDING = 600  # characters without the end of a sentence are cut at a space
 AHEAD = 24  # characters after a full stop that tell whether it ends a sentence
