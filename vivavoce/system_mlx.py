@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_FRAMES = 4096  # what the published models were trained for: 43 s
 SHORTEST = 12  # frames: an eighth of a second, less is no word
+EDGE = 9  # frames of silence at either end: about what the recordings of the training corpus have
 
 Result = TypeVar("Result")
 
@@ -268,9 +269,12 @@ class NanospeechSystem:
         made = []
         if isinstance(self.duration, CharacterDurations):
             frames = self._character_frames(read, voices)
-            for voice, speed, f in zip(voices, speeds, frames, strict=True):
+            for whole, voice, speed, f in zip(read, voices, speeds, frames, strict=True):
                 reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
-                made.append(f[reference:] / speed)
+                spoken = f[reference:] / speed
+                if not reference and whole[0] == whole[-1] == " ":  # a word that sounds to the very edge is cut there
+                    spoken[[0, -1]] = np.maximum(spoken[[0, -1]], EDGE)
+                made.append(spoken)
             return made
         if self.duration is not None:
             for whole, voice, speed in zip(read, voices, speeds, strict=True):
