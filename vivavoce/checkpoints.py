@@ -173,6 +173,10 @@ def load_system(
             raise ValueError(f"backend is 'mlx', which does not load ({error}): pip install vivavoce[mlx]") from None
 
         return checkpoints_mlx.load_system(folder, device, dtype, compile, vocoder, bits)
+    # oneDNN keeps what it has compiled for each of the last 1024 shapes. Texts have lengths of their own, so it would
+    # gain little and memory would grow for hours. It reads these names when it is first used.
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "16")
     from vivavoce import checkpoints_torch
 
     return checkpoints_torch.load_system(folder, device, dtype, compile, vocoder)

@@ -257,7 +257,7 @@ class T2STask(TokenTask):
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """`accuracy` is the share of codes that are guessed, given those before; `on_word` the share of the attention
-        that lies on the word being said, where words have times: 0.5 and more, the model reads."""
+        that lies on the word being said, where words have times: from 0.5 on, reading has begun."""
         assert isinstance(model, T2S)
         layer = self.recipe.model.alignment_layer
         sums = torch.zeros(5)
