@@ -249,10 +249,10 @@ class NanospeechSystem:
             frames = self._character_frames(read, voices)
             for whole, voice, speed, f in zip(read, voices, speeds, frames, strict=True):
                 reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
-                own = f[reference:] / speed
+                own = f[reference:].copy()
                 if not reference and whole[0] == whole[-1] == " ":  # a word that sounds to the very edge is cut there
                     own[[0, -1]] = np.maximum(own[[0, -1]], EDGE)
-                made.append(own)
+                made.append(own / speed)
             return made
         if self.duration is not None:
             for whole, voice, speed in zip(read, voices, speeds, strict=True):
