@@ -152,6 +152,10 @@ def load_system(
     pair = None
     if named or not ((folder / "config.json").exists() or (folder / "model.safetensors").exists()):
         folder, pair = find_pair(name, folder, named)
+    # oneDNN keeps what it has compiled for each of the last 1024 shapes. Texts have lengths of their own, so it would
+    # gain little and memory would grow for hours. It reads these names when it is first used.
+    for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(variable, "16")
     if pair or _kind(folder) == "whisperspeech":
         if backend == "mlx":
             raise ValueError(f"backend is 'mlx', and {model} is a whisperspeech model, which runs in PyTorch alone")
@@ -173,10 +177,6 @@ def load_system(
             raise ValueError(f"backend is 'mlx', which does not load ({error}): pip install vivavoce[mlx]") from None
 
         return checkpoints_mlx.load_system(folder, device, dtype, compile, vocoder, bits)
-    # oneDNN keeps what it has compiled for each of the last 1024 shapes. Texts have lengths of their own, so it would
-    # gain little and memory would grow for hours. It reads these names when it is first used.
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, "16")
     from vivavoce import checkpoints_torch
 
     return checkpoints_torch.load_system(folder, device, dtype, compile, vocoder)
