@@ -17,7 +17,7 @@ from vivavoce.config import TrainConfig
 from vivavoce.engines.semantic_torch import PADDING, Semantic
 from vivavoce.train.export import export
 from vivavoce.train.loop import train
-from vivavoce.train.shards import Report, featurized
+from vivavoce.train.shards import Report, Utterance, featurized
 from vivavoce.train.tasks import load_task
 from vivavoce.train.tasks_semantic import SemanticTask, distance
 
@@ -145,3 +145,48 @@ def test_dead_codes_come_back_to_life(recipe: dict[str, Any]) -> None:
         model.codebook.follow(points, codes)
         model.codebook.revive(points)
     assert len(np.unique(model.codebook.nearest(points))) == CONFIG.codes
+
+
+def test_letters_stand_where_their_words_are_said(recipe: dict[str, Any]) -> None:
+    times = (("the", 0.2, 0.44), ("cäT", 0.6, 1.08))
+    said = Utterance("u", np.zeros(20_800, np.float32), "the cäT", words=times)  # 1.3 s, 32 codes
+    item = task_of(recipe).featurize(said)
+    spelt = ["".join(" abcdefghijklmnopqrstuvwxyz"[i] for i in row if i >= 0) for row in item["words"].tolist()]
+    assert spelt == [" "] * 5 + ["the"] * 6 + [" "] * 4 + ["cat"] * 12 + [" "] * 5
+    likeliest = item["places"].round().int().tolist()
+    assert likeliest[5:11] == [0, 0, 1, 1, 2, 2] and likeliest[15:27] == [0] * 4 + [1] * 4 + [2] * 4
+    unknown = task_of(recipe).featurize(Utterance("u", np.zeros(20_800, np.float32), "the cat"))
+    assert set(unknown["words"].flatten().tolist()) == {PADDING}
+
+
+def test_codes_that_tell_letters_are_learned_and_then_held(recipe: dict[str, Any], tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.tar", samples(12, words=True))
+    letters = {**recipe, "reading": 0.0, "letters": 1.0, "read": 0}
+    (tmp_path / "letters.json").write_text(json.dumps(letters), encoding="utf-8")
+    train("semantic", tmp_path / "letters.json", [shard], tmp_path / "letters", valid=[shard])
+    rows = [json.loads(line) for line in (tmp_path / "letters/log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert rows[-1]["valid_loss"] < rows[0]["valid_loss"]
+    export(tmp_path / "letters", tmp_path / "model")
+    first = load_part(tmp_path / "model", "semantic")  # which refuses weights that are not the model's
+    assert isinstance(first, Semantic)
+
+    held = {**recipe, "likeness": 1.0, "hold_codes": True}
+    (tmp_path / "held.json").write_text(json.dumps(held), encoding="utf-8")
+    arguments = (tmp_path / "held.json", [shard], tmp_path / "held")
+    train("semantic", *arguments, valid=[shard], start_from=str(tmp_path / "model"))
+    export(tmp_path / "held", tmp_path / "second")
+    second = load_part(tmp_path / "second", "semantic")
+    assert isinstance(second, Semantic)
+    whisper, wave = load_whisper(Path(recipe["whisper"])), torch.randn(16_000)
+    assert torch.equal(first.encode(whisper, [wave])[0], second.encode(whisper, [wave])[0])
+    changed = [name for name, value in first.state_dict().items() if not value.equal(second.state_dict()[name])]
+    assert changed and not {name.split(".")[0] for name in changed} & {"ff", "ff_norm", "project_in", "codebook"}
+
+
+def test_training_for_nothing_is_refused(recipe: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="reading is 0.0; it must be positive where likeness and letters are 0"):
+        task_of({**recipe, "reading": 0.0})
+    with pytest.raises(ValueError, match="reading is 0.0; it must be positive where the codes are held"):
+        task_of({**recipe, "reading": 0.0, "letters": 1.0, "hold_codes": True})
+    with pytest.raises(ValueError, match="alphabet is 'aba'; it must be letters, each of them once"):
+        task_of({**recipe, "alphabet": "aba"})

@@ -447,29 +447,54 @@ class Semantic(nn.Module):
         what Whisper says of its own frames, summed over an item's tokens, plus the distance of the vectors to their
         codes, the last two by their weights.
         """
-        config = self.config
+        passed, inside, commitment = self.quantised(frames, sounds)
+        read = self.read_out(passed, inside)
+        reading = self.reading_loss(whisper, read, frames, before, after, states)
+        return reading + self.config.commitment * commitment
+
+    def quantised(self, frames: Tensor, sounds: Tensor, hold: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames [B, N, D], of which the first `sounds` [B] are sound → vectors of their codes [B, T, W], where they
+        are sound [B, T], and the mean squared distance to them.
+
+        The gradient goes past the codebook to what was quantised. In training mode the codebook moves, unless it is to
+        `hold` still.
+        """
         inside = self._inside(sounds)
         vectors = self.before_codes(frames)
         codes = self.codebook.nearest(vectors)
         nearest = self.codebook.vectors[codes]
         distance = (vectors.float() - nearest).square().mean(-1)
         commitment = (distance * inside).sum() / inside.sum().clamp(min=1)
-        if self.training:
+        if self.training and not hold:
             heard = vectors.detach()[inside]
             self.codebook.follow(heard, codes[inside])
             self.codebook.revive(heard)
-        passed = vectors + (nearest - vectors).detach()  # the gradient goes past the codebook
+        return vectors + (nearest - vectors).detach(), inside, commitment
+
+    def read_out(self, passed: Tensor, inside: Tensor) -> Tensor:
+        """Vectors [B, T, W] and where they are sound [B, T], as from `quantised`, → frames [B, N, D]."""
         nothing = self.codebook.vectors[self.padding_row].to(passed.dtype)
         passed = torch.where(inside[..., None], passed, nothing)
-        read = self.after_codes(passed.repeat_interleave(config.downsample, dim=1))
-        loss = config.commitment * commitment
+        return self.after_codes(passed.repeat_interleave(self.config.downsample, dim=1))
+
+    def reading_loss(
+        self,
+        whisper: Whisper,
+        read: Tensor,
+        frames: Tensor,
+        before: Tensor,
+        after: Tensor,
+        states: Tensor | None = None,
+    ) -> Tensor:
+        """`loss` without the commitment; `read` are the frames [B, N, D] made from the codes."""
+        config = self.config
         tokens, said = before.clamp(min=0), after != PADDING
         if config.kl and states is None:
             with torch.no_grad():
                 states = whisper.decoder.states(tokens, whisper.decoder.context(frames))
         answer = whisper.decoder.states(tokens, whisper.decoder.context(read))
         surely = whisper.decoder.logits(answer[said]).log_softmax(-1)  # [P, V], P the tokens of all items
-        loss = loss - surely.gather(-1, after[said][:, None]).mean()
+        loss = -surely.gather(-1, after[said][:, None]).mean()
         if config.kl:
             assert states is not None
             with torch.no_grad():

@@ -8,6 +8,7 @@ a streamed corpus (`"cache": false`) computes them whenever the window comes.
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -33,8 +35,10 @@ from vivavoce.engines.semantic_torch import (
     lost_variance,
     pack,
 )  # fmt: skip
+from vivavoce.train.alignment import align
 from vivavoce.train.shards import Features, Utterance
 from vivavoce.train.task import Batch, Metrics, Task
+from vivavoce.train.taught import TaughtSemantic
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,15 +53,26 @@ class SemanticRecipe(Config):
     whisper: str = "base.pt"  # a checkpoint of openai-whisper
     tokenizer: str = "tokenizer.json"  # of the same Whisper, as Hugging Face's tokenizers read it
     read: int = 4  # windows of the validation data that Whisper reads aloud each time
+    reading: float = 1.0  # weight of what Whisper's decoder reads worse; 0: it is not asked, which is ten times as fast
+    likeness: float = 0.0  # weight of the share of the frames' variance that is lost
+    letters: float = 0.0  # weight of guessing from each code the letter being said, where words have times
+    alphabet: str = "abcdefghijklmnopqrstuvwxyzñ"  # of those letters; others count as the one without its accent
+    hold_codes: bool = False  # leave the codebook and what leads to it as they are: with --from, tokens stay the same
 
     def __post_init__(self) -> None:
-        self.require(self.read >= 0, "read", "0 or more")
+        for name in ("read", "reading", "likeness", "letters"):
+            self.require(getattr(self, name) >= 0, name, "0 or more")
+        after = self.reading or self.likeness  # what is learned behind the codes
+        self.require(bool(after or self.letters), "reading", "positive where likeness and letters are 0")
+        self.require(bool(after) or not self.hold_codes, "reading", "positive where the codes are held")
+        self.require(0 < len(set(self.alphabet)) == len(self.alphabet), "alphabet", "letters, each of them once")
 
 
 class SemanticTask(Task):
     """The bottleneck. Whisper and its tokenizer are loaded where they are needed, and are not part of the model."""
 
     name = "semantic"
+    training_only = ("letters.",)
 
     def __init__(self, recipe: SemanticRecipe):
         self.recipe = recipe
@@ -87,11 +102,13 @@ class SemanticTask(Task):
             except ModuleNotFoundError:
                 raise ValueError("the package tokenizers is missing: pip install vivavoce[train]") from None
             try:
-                self._tokenizer = Tokenizer.from_file(self.recipe.tokenizer)
+                tokenizer = Tokenizer.from_file(self.recipe.tokenizer)
             except Exception as error:  # the package raises plain Exceptions
                 raise ValueError(f"{self.recipe.tokenizer}: not a tokenizer.json ({error})") from None
-            if self._tokenizer.get_vocab_size(with_added_tokens=False) > self.recipe.model.whisper.end_token:
+            # some files count the end of the text among the plain tokens
+            if tokenizer.get_vocab_size(with_added_tokens=False) > self.recipe.model.whisper.end_token + 1:
                 raise ValueError(f"{self.recipe.tokenizer}: has more tokens than this Whisper knows")
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     def check_data(self, shards: list[str], valid: list[str]) -> tuple[list[str], list[str]]:
@@ -103,8 +120,12 @@ class SemanticTask(Task):
                 )
         return super().check_data(shards, valid)
 
-    def build(self) -> Semantic:
-        return Semantic(self.recipe.model)
+    def build(self) -> TaughtSemantic:
+        model = TaughtSemantic(self.recipe.model, len(self.recipe.alphabet))
+        if self.recipe.hold_codes:
+            for part in (model.ff, model.ff_norm, model.project_in, model.letters):
+                part.requires_grad_(False)
+        return model
 
     def learning_rates(self, model: nn.Module) -> dict[str, float]:
         assert isinstance(model, Semantic)
@@ -123,14 +144,47 @@ class SemanticTask(Task):
         if len(utterance.samples) > whisper.n_audio_ctx * 2 * HOP or len(ids) > self._room:
             raise ValueError("longer than Whisper's window")
         wave = torch.from_numpy(utterance.samples)
-        return {"wave": wave, "ids": ids, "text": utterance.text, "lang": utterance.lang}
+        words, places = self._letters(utterance)
+        return {
+            "wave": wave, "ids": ids, "text": utterance.text, "lang": utterance.lang, "words": words, "places": places
+        }  # fmt: skip
+
+    def _letters(self, utterance: Utterance) -> tuple[Tensor, Tensor]:
+        """The letters of what is said at each code [T, L], and which one it is if they take equally long [T]."""
+        said = utterance.text.split()
+        seconds = len(utterance.samples) / SAMPLE_RATE
+        count = len(utterance.samples) // self._grid
+        characters, lengths = align(said, utterance.words, seconds)
+        spelt: list[list[int]] = [[] for _ in lengths]
+        for character, span in zip(" " + " ".join(said) + " ", characters, strict=True):
+            spelt[span] += self._letter(character)
+        middles = (np.arange(count) + 0.5) * self._grid / SAMPLE_RATE
+        ends = np.cumsum(lengths)
+        spans = np.searchsorted(ends, middles, "right").clip(max=len(lengths) - 1)
+        words = torch.full((count, max(1, *map(len, spelt))), PADDING, dtype=torch.int8)
+        places = torch.zeros(count)
+        if len(lengths) < 2:  # nothing is known of where the words are
+            return words[:, :1], places
+        for code, (span, middle) in enumerate(zip(spans.tolist(), middles.tolist(), strict=True)):
+            here = spelt[span] or [0]
+            words[code, : len(here)] = torch.tensor(here)
+            share = 1 - (ends[span] - middle) / max(lengths[span], 1e-3)
+            places[code] = min(max(share, 0.0), 1.0) * len(here) - 0.5
+        return words, places
+
+    def _letter(self, character: str) -> list[int]:
+        """The number of a character's letter in the alphabet, or nothing."""
+        character = character.lower()
+        if character not in self.recipe.alphabet:
+            character = unicodedata.normalize("NFD", character)[:1]
+        return [self.recipe.alphabet.index(character) + 1] if character in self.recipe.alphabet else []
 
     def length(self, seconds: float) -> int:
         return int((seconds + PAUSE / SAMPLE_RATE) * 50) + 2
 
     def fingerprint(self) -> str:
         files = [zlib.crc32(Path(name).read_bytes()) for name in (self.recipe.whisper, self.recipe.tokenizer)]
-        return f"semantic {files} {self.recipe.train.mixed_precision == 'bf16'}"
+        return f"semantic {files} {self.recipe.alphabet} {self.recipe.train.mixed_precision == 'bf16'}"
 
     @property
     def _grid(self) -> int:
@@ -162,11 +216,28 @@ class SemanticTask(Task):
                 windows.append({
                     "frames": frames[0].half(), "states": states[0].half(), "sound": int(sounds[0]),
                     "before": before.int(), "after": after.int(), "length": config.n_audio_ctx,
+                    **self._placed(chosen, [at // self._grid for _, at in places]),
                 })  # fmt: skip
         return windows
 
+    def _placed(self, clips: list[Features], starts: list[int]) -> Features:
+        """The clips' letters where they are in their window."""
+        size = max(clip["words"].shape[1] for clip in clips)
+        words = torch.full((self.recipe.model.length, size), PADDING, dtype=torch.int8)
+        places = torch.zeros(self.recipe.model.length)
+        for clip, start in zip(clips, starts, strict=True):
+            here = slice(start, start + len(clip["places"]))
+            words[here, : clip["words"].shape[1]] = clip["words"]
+            places[here] = clip["places"]
+        return {"words": words, "places": places}
+
     def collate(self, items: list[Features]) -> Batch:
+        size = max(i["words"].shape[1] for i in items)
         return {
+            "words": torch.stack(
+                [F.pad(i["words"].long(), (0, size - i["words"].shape[1]), value=PADDING) for i in items]
+            ),
+            "places": torch.stack([i["places"] for i in items]),
             "frames": torch.stack([i["frames"] for i in items]).float(),
             "sounds": torch.tensor([i["sound"] for i in items]),
             "before": pad_sequence([i["before"].long() for i in items], True, PADDING),
@@ -182,7 +253,12 @@ class SemanticTask(Task):
         model.fit(torch.cat([b["frames"] for b in batches]), torch.cat([b["sounds"] for b in batches]))
 
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
-        return model(self.whisper.to(batch["frames"].device), **batch)
+        recipe = self.recipe
+        names = ("frames", "sounds", "words", "places", "before", "after", "states")
+        return model(
+            self.whisper.to(batch["frames"].device), *(batch[name] for name in names),
+            read=recipe.reading, likeness=recipe.likeness, letters=recipe.letters, hold=recipe.hold_codes,
+        )  # fmt: skip
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """`lost`: share of the frames' variance; `used`: share of the codes; `perplexity`: how many codes there would

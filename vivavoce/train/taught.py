@@ -1,6 +1,13 @@
-"""The token models with what only their training needs: noise in what they are told, and guided attention.
+"""The models of whisperspeech with what only their training needs: letters to be guessed, noise in what they are told,
+guided attention.
 
-Both have the weights of the models that speak, under the same names.
+They have the weights of the models that are exported, under the same names.
+
+Letters: clusters of Whisper's frames tell voices and rooms apart before sounds, so codes that begin as such are hard
+to read, and the way from there through Whisper's decoder is long. Where words have times, each code's vector is asked
+which letter is being said, and which ones stand before and behind it in the word. Which letter of its word that is,
+nobody knows; it is taken to be the one that is likeliest by the guess itself, near where it would be if a word's letters
+took equally long.
 
 Guided attention (arXiv:1710.08969) pulls a text-to-speech model's attention towards the diagonal, on which text and
 speech would go on evenly. Here word times are known, so it is pulled to the word that is being said, in one layer of
@@ -14,9 +21,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from vivavoce.config_whisperspeech import SemanticConfig
+from vivavoce.engines.semantic_torch import Semantic, Whisper, lost_variance
 from vivavoce.engines.whisperspeech_torch import PADDING, S2A, T2S
+from vivavoce.transformer_torch import length_mask
 
 
 def noisy(codes: Tensor, share: float, choices: int) -> Tensor:
@@ -40,6 +51,72 @@ def on_words(attention: Tensor, spans: Tensor) -> tuple[Tensor, Tensor]:
     first, behind = spans[..., :1], spans[..., 1:]
     inside = (places >= first) & (places < behind)
     return (attention * inside).sum(-1), (behind > first)[..., 0]
+
+
+NEIGHBOURS = 0.3  # weight of guessing the letter before, and the one behind, beside 1 for the one being said
+
+
+class TaughtSemantic(Semantic):
+    """Semantic with a guess, from each code alone, at the letter that is being said and at those around it.
+
+    Letters are 0 for silence and from 1 on those of an alphabet.
+    """
+
+    def __init__(self, config: SemanticConfig, alphabet: int):
+        super().__init__(config)
+        self.choices = alphabet + 1
+        self.letters = nn.Linear(config.code_width, 3 * self.choices)
+
+    def loss(  # type: ignore[override]
+        self,
+        whisper: Whisper,
+        frames: Tensor,
+        sounds: Tensor,
+        words: Tensor,
+        places: Tensor,
+        *reading: Tensor,
+        read: float = 1.0,
+        likeness: float = 0.0,
+        letters: float = 0.0,
+        hold: bool = False,
+    ) -> Tensor:
+        """As `Semantic.loss`, that of Whisper's reading times `read`, with `likeness` times the share of the frames'
+        variance that is lost, and `letters` times the guesses'.
+
+        words: letters [B, T, L] of what is being said at each code, PADDING behind and where nothing is known; places:
+        [B, T], which of them it would be if all took equally long, counted from 0, in fractions; reading: the other
+        arguments of `Semantic.loss`. Where the codes are to `hold`, they and what leads to them stay as they are.
+        """
+        with torch.set_grad_enabled(not hold and torch.is_grad_enabled()):
+            passed, inside, commitment = self.quantised(frames, sounds, hold)
+        loss = self.config.commitment * commitment
+        if letters:
+            loss = loss + letters * self.guess(passed, inside, words, places)
+        if not (read or likeness):
+            return loss
+        made = self.read_out(passed, inside)
+        if likeness:
+            within = length_mask(sounds, self.config.whisper.n_audio_ctx)
+            loss = loss + likeness * lost_variance(made[within], frames[within])
+        if read:
+            loss = loss + read * self.reading_loss(whisper, made, frames, *reading)
+        return loss
+
+    def guess(self, vectors: Tensor, inside: Tensor, words: Tensor, places: Tensor) -> Tensor:
+        """How surprising the letters are, given the vectors [B, T, W] alone: nats a code, a scalar."""
+        known = inside & (words[..., 0] != PADDING)
+        words, places = words[known], places[known]
+        scaled = vectors[known].float() * self.config.code_width**0.5  # entries of a usual size
+        guesses = self.letters(scaled).unflatten(-1, (3, self.choices)).log_softmax(-1)
+        if not len(words):
+            return guesses.sum()
+        likely = guesses[:, 1].detach().gather(-1, words.clamp(min=0))
+        away = torch.arange(words.shape[1], device=words.device) - places[:, None]
+        said = (likely - away.square() / 2).masked_fill(words == PADDING, -torch.inf).argmax(-1, keepdim=True)
+        around = F.pad(words.clamp(min=0), (1, 1))  # silence before a word and behind it
+        targets = torch.cat([around.gather(-1, said + offset) for offset in range(3)], dim=-1)
+        surprise = -guesses.gather(-1, targets[..., None])[..., 0].mean(0)
+        return surprise @ surprise.new_tensor([NEIGHBOURS, 1.0, NEIGHBOURS])
 
 
 class TaughtT2S(T2S):
