@@ -14,7 +14,7 @@ SENTENCE := The quick brown fox jumps over the lazy dog.
 MAX_WHEEL_MB := 100
 
 .DEFAULT_GOAL := help
-.PHONY: help speak serve setup-serve test test-slow notebook docs lint format build clean
+.PHONY: help speak serve setup-serve test test-slow test-page notebook docs lint format build clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make serve      set up and serve at http://127.0.0.1:8000"
 	@echo "make test       set up and run ruff, mypy, the fast tests and the notebook"
 	@echo "make test-slow  the slow tests"
+	@echo "make test-page  the server's page in a Chromium (see CONTRIBUTING.md)"
 	@echo "make notebook   the notebook alone"
 	@echo "make docs       the documentation, in site/"
 	@echo "make lint       ruff and mypy alone"
@@ -44,6 +45,9 @@ test: lint
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+test-page: $(VENV)/.page
+	$(BIN)/python -m pytest -m slow tests/test_page.py
 
 notebook: $(VENV)/.test
 	$(BIN)/python -m pytest --nbmake notebooks
@@ -93,4 +97,8 @@ $(VENV)/.serve: $(VENV)/.base
 
 $(VENV)/.test: $(VENV)/.base
 	$(PIP) install -q -c constraints.txt -e '.[train,serve,aac,docs,notebook,test,mlx]'
+	@touch $@
+
+$(VENV)/.page: $(VENV)/.test
+	$(PIP) install -q -c constraints.txt -e '.[browser-test]'
 	@touch $@

@@ -16,7 +16,13 @@ import typer.main
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-ELSEWHERE = ("examples/**/README.md", "recipes/**/README.md", "benchmarks/README.md", "vivavoce/assets/*/MODEL_CARD.md")
+ELSEWHERE = (
+    "CONTRIBUTING.md",
+    "examples/**/README.md",
+    "recipes/**/README.md",
+    "benchmarks/README.md",
+    "vivavoce/assets/*/MODEL_CARD.md",
+)
 
 _LINK = re.compile(r"(\]\()([^)#\s:]+)")
 

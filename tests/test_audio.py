@@ -97,6 +97,18 @@ def test_file_objects_need_not_seek(tmp_path: Path) -> None:
     assert len(audio.read(Pipe(out.inner.getvalue()), RATE)) == RATE // 2  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("told", [0, 2**36 - 1])
+@pytest.mark.parametrize(("count", "channels"), [(1, 1), (65_536, 1), (150_000, 2)])
+def test_flac_that_does_not_tell_its_length_is_read_whole(count: int, channels: int, told: int) -> None:
+    samples = np.stack([tone(count / RATE)] * channels, axis=1)
+    out = io.BytesIO()
+    soundfile.write(out, samples, RATE, format="FLAC", subtype="PCM_16")
+    data = bytearray(out.getvalue())
+    data[21:26] = ((data[21] & 0xF0) << 32 | told).to_bytes(5, "big")  # STREAMINFO's number of samples, 36 bits
+    back = audio.read(io.BytesIO(data), RATE)
+    assert len(back) == count and np.abs(back - samples[:, 0]).max() <= 1 / 32768
+
+
 def write_bytes(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path

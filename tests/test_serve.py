@@ -19,8 +19,9 @@ import soundfile
 from serving import RATE, SECONDS_PER_CHARACTER, Server, request, serving
 
 import vivavoce
-from vivavoce import cli, generate
+from vivavoce import audio, cli, generate
 from vivavoce.config import BUILTIN_VOICES
+from vivavoce.serve import gate
 from vivavoce.serve.settings import ServeConfig
 from vivavoce.serve.voices import VoiceStore
 
@@ -72,10 +73,7 @@ def decoded(data: bytes, format: str) -> np.ndarray:
             return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         assert (file.samplerate, file.channels) == (RATE, 1)
-        blocks = [file.read(RATE)]
-        while len(blocks[-1]):
-            blocks.append(file.read(RATE))
-    return np.concatenate(blocks)
+        return np.concatenate(list(audio.blocks(file)))[:, 0]
 
 
 def error_of(answer: httpx2.Response, status: int) -> dict[str, Any]:
@@ -153,6 +151,37 @@ def test_long_texts_are_complete_in_every_format(server: Server, format: str) ->
     plain = decoded(server.post(LONG, seed=1).content, "pcm")
     samples = decoded(server.post(LONG, seed=1, response_format=format).content, format)
     assert abs(len(samples) - len(plain)) < {"mp3": 3_000, "aac": 3_000}.get(format, 1)
+    if format in ("wav", "flac"):
+        assert np.abs(samples - plain).max() <= 1 / 32_768
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "pcm"])
+def test_the_beginning_is_heard_before_the_end_is_made(server: Server, format: str) -> None:
+    if format == "aac":
+        pytest.importorskip("av")
+    body = request("We go slowly, and on. " * 15, response_format=format)
+    with server.client() as client, client.stream("POST", "/v1/audio/speech", json=body) as answer:
+        chunks, begun = answer.iter_raw(), 0
+        while begun < 2_000:  # more than any header
+            begun += len(next(chunks))
+        assert server.metrics.registry.get_sample_value("vivavoce_active") == 1
+    server.until(lambda: server.metrics.registry.get_sample_value("vivavoce_active") == 0)
+
+
+def test_flac_of_several_pieces_is_whole_for_other_decoders_and_as_a_voice(server: Server) -> None:
+    av = pytest.importorskip("av")
+    data = server.post(LONG, seed=1, response_format="flac").content
+    with av.open(io.BytesIO(data)) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) == len(decoded(data, "flac"))
+    with server.client() as client:
+        voice = add(client, data, "audio/flac").json()
+        assert "only the first" in voice["notices"][0]
+        client.delete(f"/v1/audio/voices/{voice['id']}")
+
+
+def test_flac_of_one_piece_tells_its_length(server: Server) -> None:
+    samples, _ = soundfile.read(io.BytesIO(server.post(TEXT, response_format="flac").content))
+    assert len(samples) == pytest.approx(RATE * SECONDS_PER_CHARACTER * len(TEXT), abs=2)
 
 
 def test_headers_say_what_was_not_followed(server: Server) -> None:
@@ -380,6 +409,19 @@ def test_a_request_that_is_too_large_is_refused(server: Server) -> None:
         chunks = (b" " * 10_000 for _ in range(20))  # without a Content-Length
         error_of(client.post("/v1/audio/speech", content=chunks, headers={"content-type": "application/json"}), 413)
         error_of(add(client, b"\0" * 1_200_000), 413)
+
+
+def test_a_request_that_does_not_arrive_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.2)
+
+    def dripping() -> Iterator[bytes]:
+        yield b"{"
+        labels = {"path": "/v1/audio/speech", "method": "POST", "status": "408"}
+        server.until(lambda: server.metrics.registry.get_sample_value("vivavoce_requests_total", labels) == 1)
+
+    with server.client() as client:
+        headers = {"content-type": "application/json"}
+        error_of(client.post("/v1/audio/speech", content=dripping(), headers=headers), 408)
 
 
 def test_time_is_limited(tmp_path: Path) -> None:

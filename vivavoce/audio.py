@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -26,6 +26,7 @@ Samples = npt.NDArray[np.float32]
 Source = str | os.PathLike[str] | BinaryIO
 
 SAMPLE_RATE = 24_000  # Hz, of voices and of all bundled models
+_BAD_SEEK = 39  # libsndfile's number for a place that it cannot go to
 FADE = 0.005  # seconds: short enough not to be heard as a fade, long enough not to click
 
 # extension -> libsndfile's format and subtype, and the sample rates that the encoder takes (empty: all)
@@ -61,7 +62,9 @@ def read(source: Source, sample_rate: int = SAMPLE_RATE) -> Samples:
         # libsndfile has to seek, and a pipe or a web upload cannot
         name, handle = str(getattr(source, "name", "sound")), io.BytesIO(source.read())
     try:
-        samples, rate = soundfile.read(name if handle is None else handle, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(name if handle is None else handle) as file:
+            rate = file.samplerate
+            samples = np.concatenate([np.zeros((0, file.channels), np.float32), *blocks(file)])
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         known = "wav, flac, ogg, opus, mp3, aiff and others"
@@ -72,6 +75,28 @@ def read(source: Source, sample_rate: int = SAMPLE_RATE) -> Samples:
     if not np.isfinite(mono).all():
         raise ValueError(f"{name}: has samples that are not finite numbers (NaN or infinity)")
     return resample(mono, rate, sample_rate)
+
+
+def blocks(file: soundfile.SoundFile, size: int = 65_536) -> Iterator[Samples]:
+    """What an open sound file has from here on: float32 [size, C] and, at the end, less.
+
+    The file's word for its length is not taken: one that was sent while it was made has none to give.
+    Raises soundfile.SoundFileError where it cannot be read.
+    """
+    while True:
+        block = np.full((size, file.channels), np.nan, np.float32)
+        try:
+            block = file.read(out=block)
+        except soundfile.LibsndfileError as error:
+            # After each block soundfile goes to its end, which libsndfile refuses where FLAC of unknown length is over.
+            # By then the block has what there was; FLAC's samples are whole numbers, so none of them is NaN.
+            if file.format != "FLAC" or error.code != _BAD_SEEK:
+                raise
+            block = block[~np.isnan(block[:, 0])]
+        if len(block):
+            yield block
+        if len(block) < size:
+            return
 
 
 def write(target: Source, samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, format: str | None = None) -> None:

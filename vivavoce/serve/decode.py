@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from vivavoce import audio
 from vivavoce.audio import Samples
 from vivavoce.voices import Voice
 
@@ -82,18 +84,15 @@ def _voice(recording: bytes, transcript: str | None) -> Voice:
                 raise ValueError(f"the recording has {rate} samples a second; it must be {RATES[0]} to {RATES[1]}")
             if channels > MAX_CHANNELS:
                 raise ValueError(f"the recording has {channels} channels; it must be {MAX_CHANNELS} at most")
-            blocks = []
-            for _ in range(READ_SECONDS):  # a second a time: the file's own word for its length is not taken
-                blocks.append(file.read(rate, dtype="float32", always_2d=True).mean(axis=1))
-                if len(blocks[-1]) < rate:
-                    break
+            seconds = itertools.islice(audio.blocks(file, rate), READ_SECONDS)
+            blocks = [block.mean(axis=1) for block in seconds]
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         reason = str(getattr(error, "error_string", "not a sound file")).rstrip(".")
         known = "wav, flac, ogg, opus, mp3, aiff and others"
         raise ValueError(f"the recording cannot be read as sound ({reason}); readable are {known}") from None
-    wave = np.concatenate(blocks)
-    if not wave.size:
+    if not blocks:
         raise ValueError("the recording has no samples")
+    wave = np.concatenate(blocks)
     if not np.isfinite(wave).all():
         raise ValueError("the recording has samples that are not finite numbers")
     whole = io.BytesIO()

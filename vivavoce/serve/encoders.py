@@ -1,8 +1,8 @@
 """Sound → bytes of a file, piece by piece, so that the beginning can be sent while the rest is made.
 
 libsndfile writes all formats but AAC, for which PyAV is needed (`pip install vivavoce[aac]`). A header that tells the
-length of the whole is right where the end is known before the first bytes are taken, else it says "unknown"; only FLAC
-waits for its end.
+length of the whole, as WAV's and FLAC's do, is right where the end is known before the first bytes are taken, else it
+says "unknown", which both formats allow.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def encoder(format: str) -> Encoder:
         raise ValueError(f"response_format is {format!r}; it must be one of {', '.join(FORMATS)}")
     if lacking := missing(format):
         raise ValueError(lacking)
-    own: dict[str, Callable[[], Encoder]] = {"aac": _Aac, "flac": _Flac, "wav": _Wav}
+    own: dict[str, Callable[[], Encoder]] = {"aac": _Aac, "wav": _Wav}
     return own[format]() if format in own else _Sndfile(format)
 
 
@@ -131,21 +131,6 @@ class _Sndfile:
 
     def take(self) -> bytes:
         return self.sent.take()
-
-
-class _Flac(_Sndfile):
-    """Leaves whole: without the length in its header, which is known at the end, soundfile in Python cannot read it."""
-
-    def __init__(self) -> None:
-        super().__init__("flac")
-        self.closed = False
-
-    def close(self) -> None:
-        super().close()
-        self.closed = True
-
-    def take(self) -> bytes:
-        return super().take() if self.closed else b""
 
 
 class _Wav(_Sndfile):
