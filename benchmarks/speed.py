@@ -6,9 +6,10 @@ prints seconds of speech per second of computing (above 1 is faster than real ti
 of a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. The model's default
 settings are marked. A whisperspeech model has no such settings;
 
-    python benchmarks/speed.py --model whisperspeech --passes
+    python benchmarks/speed.py --passes --threads 2
 
-prints how many passes a second its two stages do without and with the key/value cache, and with torch.compile too.
+prints how fast it speaks, and how many passes a second its two stages do without and with the key/value cache, and with
+torch.compile too: of the bundled weights, or where there are none, of random ones in the recipes' sizes.
 benchmarks/README.md explains the figures.
 """
 
@@ -34,6 +35,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from vivavoce import checkpoints
+
+RECIPES = [Path(__file__).parent.parent / "recipes" / "whisperspeech" / kind / "recipe.json" for kind in ("t2s", "s2a")]
 TEXTS = {
     "short": "Good morning.",
     "medium": "The quick brown fox jumps over the lazy dog, and nobody in the village is surprised to see it.",
@@ -106,7 +110,7 @@ class Passes:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time speech, by number of passes of the network.")
     add = parser.add_argument
-    add("--model", default="bundled", help="bundled, a folder or a hub name (default bundled)")
+    add("--model", help="bundled, whisperspeech, a folder or a hub name (default bundled; with --passes whisperspeech)")
     add("--backend", default="torch", choices=("torch", "mlx"), help="default torch")
     add("--device", default="cpu", help="cpu, cuda or mps (default cpu)")
     add("--bits", type=int, help="4 or 8: quantised weights, with --backend mlx")
@@ -130,6 +134,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(args, name)
         if value is not None and value < 1:
             parser.error(f"--{name} is {value}; it must be at least 1")
+    if args.passes and args.model is None and not (checkpoints.ASSETS / "whisperspeech").is_dir():
+        args.random_weights = args.random_weights or RECIPES
+    args.model = args.model or ("whisperspeech" if args.passes else "bundled")
     if args.threads is not None and args.backend != "torch":
         parser.error(f"--threads is for torch; {args.backend} chooses by itself")
     args.texts = args.texts.split(",")
@@ -175,8 +182,10 @@ def measure(tts: Any, text: str, voice: str | None, schedule: Schedule | None, r
         speech = tts.speak(text, voice=voice, **options).duration
         wholes.append(time.perf_counter() - begin)
         begin = time.perf_counter()
-        next(iter(tts.stream(text, voice=voice, **options)))
+        stream = tts.stream(text, voice=voice, **options)
+        next(stream)
         firsts.append(time.perf_counter() - begin)
+        stream.close()  # waits until the piece in work is put down, which is no part of the time
     return speech, statistics.median(wholes), statistics.median(firsts)
 
 
@@ -301,7 +310,7 @@ def passes_table(found: Sequence[Passes]) -> Table:
     return result
 
 
-def whole(system: Any, runs: int) -> tuple[float, float]:
+def whole(system: Any, runs: int, temperature: float | None) -> tuple[float, float]:
     """Seconds of speech and of computing, of one sentence in several readings, by all parts of the engine."""
     from vivavoce.config import SpeakOptions
     from vivavoce.pieces import Job, Piece
@@ -309,7 +318,7 @@ def whole(system: Any, runs: int) -> tuple[float, float]:
 
     voice, speech, begin = get(SpeakOptions().voice), 0.0, 0.0
     for seed in range(runs + 1):
-        made = system.waves([Job(Piece(TEXTS["medium"], 0.0), voice, SpeakOptions(temperature=1.0), seed)])[0]
+        made = system.waves([Job(Piece(TEXTS["medium"], 0.0), voice, SpeakOptions(temperature=temperature), seed)])[0]
         if seed == 0:  # the warm-up
             begin = time.perf_counter()
         else:
@@ -362,9 +371,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "load_seconds": loading,
         }
         if stages:
-            speech, seconds = whole(system, args.runs)
+            temperature = 1.0 if args.random_weights else None  # random weights say little at the models' own
+            speech, seconds = whole(system, args.runs, temperature)
             rows = passes(system, args.runs)
-            compiled_speech, compiled_seconds = whole(system, args.runs)
+            compiled_speech, compiled_seconds = whole(system, args.runs, temperature)
             out = Console(highlight=False, soft_wrap=True)
             out.print(
                 f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch "

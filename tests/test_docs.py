@@ -1,4 +1,4 @@
-"""What the documents show works as it stands there: README.md and docs/.
+"""What the documents show works as it stands there: README.md, CONTRIBUTING.md and docs/.
 
 Each page is followed from top to bottom in a folder that has what it speaks of: recordings, a letter, a book. Every
 command is run, or stands in NOT_RUN with the reason; then what it names has to exist: commands, flags, scripts, extras.
@@ -12,11 +12,13 @@ import glob
 import importlib.util
 import itertools
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ import typer.main
 import yaml
 from markdown_it import MarkdownIt
 
-from vivavoce import audio, cli, generate
+from vivavoce import audio, checkpoints, cli, generate
 from vivavoce.voices import voices
 
 if sys.version_info >= (3, 11):
@@ -39,7 +41,7 @@ else:
 pytest.importorskip("torch")
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ADDRESS = "http://127.0.0.1:8000"  # of the server that the pages speak to
 
 # What is not run, by the beginning of the command (a regular expression), and why.
@@ -47,12 +49,13 @@ NOT_RUN = {
     r"pip install": "needs the network",
     r"make": "sets up an environment; `make test` is what runs this",
     r"docker": "needs Docker",
-    r"vivavoce serve": "runs until it is stopped; test_serve.py starts it",
     r"vivavoce train": "takes hours; test_train.py trains",
     r"vivavoce export": "needs what training leaves; test_train.py exports",
     r"vivavoce evaluate": "needs Whisper; test_evaluate.py evaluates",
+    r"vivavoce convert": "needs the network; test_convert.py converts",
     r"vivavoce .*--verify asr": "needs Whisper; test_narrate.py has a stand-in for it",
     r"vivavoce .*--model me": "needs what training leaves",
+    r"vivavoce .*--model own": "needs what the network has; test_convert.py speaks",
     r"vivavoce .*--model [\w-]+/": "needs the network; test_published.py and test_published_whisperspeech.py speak",
     r"vivavoce .*--backend mlx": "is slow where MLX has no GPU; test_mlx.py speaks",
     r"accelerate launch": "needs several GPUs; test_distributed.py has two processes",
@@ -60,6 +63,10 @@ NOT_RUN = {
 }
 # The same of Python examples, by what is in them.
 PYTHON_NOT_RUN = {r'backend="mlx"': "is slow where MLX has no GPU; test_mlx.py speaks"}
+
+if not (checkpoints.ASSETS / "whisperspeech").is_dir():
+    NOT_RUN[r"vivavoce .*--model whisperspeech"] = "has no weights here; test_system_whisperspeech.py speaks"
+    PYTHON_NOT_RUN[r'load\("whisperspeech"\)'] = NOT_RUN[r"vivavoce .*--model whisperspeech"]
 
 PROGRAM = re.compile(r"(vivavoce|python|pip|make|docker|curl|accelerate) ")  # what a command begins with
 LANGUAGES = ("sh", "python", "text", "json", "")
@@ -193,6 +200,9 @@ def run_command(example: Example, monkeypatch: pytest.MonkeyPatch, capfd: pytest
             subprocess.run(["curl", "-sS", "--fail", *arguments], check=True, timeout=60, stdout=subprocess.DEVNULL)
         return
     assert program == "vivavoce", f"{example}: neither run nor in NOT_RUN"
+    if arguments[0] == "serve":
+        run_server(tuple(arguments), tuple(example.environment.items()))
+        return
     arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
     with monkeypatch.context() as patch:
         for name, value in example.environment.items():
@@ -202,6 +212,26 @@ def run_command(example: Example, monkeypatch: pytest.MonkeyPatch, capfd: pytest
     if {"-o", "--output"} & set(arguments):
         output = Path(arguments[1 + max(i for i, word in enumerate(arguments) if word in ("-o", "--output"))])
         assert list(Path().glob(f"{output.stem}*{output.suffix}")), f"{example}: {output} was not written"
+
+
+@functools.cache
+def run_server(arguments: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> None:
+    """Started as the page says, but for a free port, until it listens and says that it is well."""
+    pytest.importorskip("fastapi")
+    command = [sys.executable, "-m", "vivavoce", *arguments, "--port", "0", "--voices", "served"]
+    environ = {**os.environ, **dict(environment)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None
+        try:
+            said = ""
+            while not (listening := re.search(r"listening at http://[\w.]+:(\d+)", said)):
+                line = process.stderr.readline()
+                assert line, f"{arguments}: {said}"
+                said += line
+            with urllib.request.urlopen(f"http://127.0.0.1:{listening[1]}/healthz", timeout=30) as answer:
+                assert json.load(answer)["status"] == "ok"
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,15 @@ class FakeJudges:
 
     def __init__(self) -> None:
         self.heard = 0
+        self.told: list[str] = []  # languages
+        self.hears: dict[str, str] = {}  # by language, in place of the cat
         self.lock = threading.Lock()
 
-    def transcribe(self, samples: Any, sample_rate: int) -> str:
+    def transcribe(self, samples: Any, sample_rate: int, language: str) -> str:
         with self.lock:
             self.heard += 1
-        return "one cat"
+            self.told.append(language)
+        return self.hears.get(language, "one cat")
 
     def embed(self, samples: Any, sample_rate: int) -> np.ndarray:
         loud = float(np.abs(samples).max())
@@ -146,7 +149,7 @@ def shard(name: str, items: list[tuple[str, dict[str, Any], float]]) -> None:
 def test_every_sentence_in_every_voice_as_table_and_json(tts: FakeTTS, capsys: Out) -> None:
     told = report("bundled --sentences list.txt --voices luna,nash --steps 4 --cfg 0 --seed 10 --device cpu")
     assert [(text, voice.name, options) for text, voice, options in tts.asked] == [
-        (text, voice, {"steps": 4, "cfg": 0.0, "seed": seed})
+        (text, voice, {"steps": 4, "cfg": 0.0, "lang": "en", "seed": seed})
         for text, seed in (("one cat", 10), ("one dog", 11))
         for voice in ("luna", "nash")
     ]
@@ -197,6 +200,55 @@ def test_speech_is_judged_as_its_file_would_be(tts: FakeTTS) -> None:
     assert Path("kept/bundled/list/nash/0002.txt").read_text(encoding="utf-8") == "one dog\n"
     (again,) = report("kept/bundled/list")["tables"]
     assert again["rows"] == direct["rows"] and again["mean"] == direct["mean"]
+
+
+# --- languages -------------------------------------------------------------------------------------------------------
+
+
+def test_another_language_is_spoken_and_listened_to(tts: FakeTTS, judges: FakeJudges, capsys: Out) -> None:
+    Path("es.txt").write_text("¡Tengo 3 gatos!\nEl año.\n", encoding="utf-8")
+    judges.hears = {"es": "tengo tres gatos"}
+    told = report("bundled --sentences es.txt --voices luna --lang es --temperature 0.5 --top-k 9")
+    assert [options for *_, options in tts.asked] == [
+        {"lang": "es", "seed": seed, "temperature": 0.5, "top_k": 9} for seed in (0, 1)
+    ]
+    assert judges.told == ["es", "es"]
+    assert [(s["wer"], s["lang"]) for s in told["tables"][0]["scores"]] == [(0.0, "es"), (1.0, "es")]
+    assert "2 sentences of es.txt, lang es, temperature 0.5, top_k 9" in capsys.readouterr().out
+
+
+def test_a_mixed_sentence_is_listened_to_in_both_languages_and_the_better_counts(
+    tts: FakeTTS, judges: FakeJudges
+) -> None:
+    written = "[es]Hola[en], all my friends, [pause 500ms][es]adiós.\n"
+    Path("mixed.txt").write_text(written, encoding="utf-8")
+    judges.hears = {"en": "hello all my friends goodbye", "es": "hola all my friends adiós"}
+    (table,) = report("bundled --sentences mixed.txt --voices luna --keep kept")["tables"]
+    (score,) = table["scores"]
+    assert tts.asked[0][0] == written.strip() and judges.told == ["en", "es"], "most letters first"
+    assert score["text"] == "Hola, all my friends, adiós."
+    assert (score["heard"], score["wer"], score["lang"]) == ("hola all my friends adiós", 0.0, "es")
+    (again,) = report("kept/bundled/mixed")["tables"]
+    assert again["rows"] == table["rows"], "the tags are kept beside the sound"
+
+
+def test_a_folders_language_is_that_of_the_flag_or_of_its_tags(judges: FakeJudges) -> None:
+    for name, text in (("1", "un gato"), ("2", "[fr]un chat")):
+        sound(f"theirs/{name}.wav")
+        Path(f"theirs/{name}.txt").write_text(text, encoding="utf-8")
+    report("theirs --lang es --keep kept --threads 1")
+    assert judges.told == ["es", "fr"]
+    report("theirs --lang it --keep kept --threads 1")
+    assert judges.told[2:] == ["it"], "what was judged in French before is still"
+
+
+def test_a_shards_language_is_its_own(judges: FakeJudges) -> None:
+    about = {"text": "[un] gato", "speaker": "luna"}
+    shard("es.tar", [("a", {**about, "lang": "es"}, 1.0), ("b", about, 1.0), ("c", {**about, "lang": "en-GB"}, 1.0)])
+    (table,) = report("es.tar --lang fr --threads 1")["tables"]
+    assert judges.told == ["es", "fr", "en"] and table["scores"][0]["text"] == "[un] gato"
+    shard("bad.tar", [("a", {**about, "lang": "Spanish"}, 1.0)])
+    assert run("bad.tar") == 2
 
 
 # --- voice matching --------------------------------------------------------------------------------------------------
@@ -382,6 +434,10 @@ def test_a_sound_that_cannot_be_read_ends_the_run_with_what_was_scored(capsys: O
         ("bundled --sentences list.txt --limit 0", "--limit is 0; it must be at least 1"),
         ("bundled --sentences list.txt --threads 0", "--threads is 0; it must be at least 1"),
         ("bundled --sentences list.txt --steps 0", "steps is 0; it must be from 1 to 256"),
+        ("bundled --sentences list.txt --lang Spanish", "'Spanish' is no language's code"),
+        ("bundled --sentences list.txt --lang es-MX", "--lang is 'es-MX'; it must be a language's code alone"),
+        ("bundled --sentences list.txt --temperature 3", "temperature is 3.0; it must be from 0 to 2"),
+        ("bundled --sentences tagged.txt", "tagged.txt: sentence 2: line 1, column 1: [vioce:nash]"),
         ("bundled --sentences list.txt --json absent/out.json", "--json absent/out.json: its folder does not exist"),
         ("bundled --sentences list.txt --keep list.txt", "--keep list.txt: this is a file"),
         ("bundled --sentences list.txt --speakers list.txt", "list.txt: cannot be read as a tar file"),
@@ -414,6 +470,7 @@ def test_bad_input_gets_one_line_before_any_work(
         Path(folder).mkdir()
     Path("sub/list.txt").write_text("one fish\n")
     Path("blank.txt").write_text("\n")
+    Path("tagged.txt").write_text("one\n[vioce:nash] two\n")
     Path("long.txt").write_text("a\nb\nc\n")
     assert run(line) == 2
     out, err = capsys.readouterr()

@@ -55,7 +55,12 @@ def script(name: str) -> ModuleType:
         ("one dog two cats", "one dog two hats", 0.25),  # normalised "1 dog 2 cats"
         ("Flight B A one seventeen leaves.", "Flight BA117 leaves.", 0),  # however the recogniser writes it
         ("On December thirtieth, King Henry the Eighth died.", "On December 30, King Henry VIII died.", 0),
-        ("Flight B A one seventeen leaves.", "Flight BA118 leaves.", 1 / 5),
+        ("Flight B A one seventeen leaves.", "Flight BA118 leaves.", 1 / 6),
+        ("She scored seven six, six four in two hours.", "She scored 7-6, 6-4 in 2 hours.", 0),
+        ("She scored seven six, six four in two hours.", "She scored 7-6, 6-5 in 2 hours.", 1 / 9),
+        ("It is too big for e-mail.", "it is too big for email", 0),  # the same but for the spaces
+        ("It raises a ValueError here.", "It raises a value error there.", 1 / 5),
+        ("a good bye", "goodbye", 1 / 3),
         ("One (as of twenty twenty).", "One, as of 2020.", 0),
         ("the cat sat", "the cat", 1 / 3),
         ("the cat sat", "the big cat sat", 1 / 3),
@@ -73,6 +78,9 @@ def test_word_error_rate(said: str, heard: str, wer: float) -> None:
 def test_words_of_another_language() -> None:
     assert word_errors("Tengo tres gatos en Perú.", "tengo 3 gatos en Perú", "es").wer == 0
     assert word_errors("Tengo tres gatos en Perú.", "Tengo 4 gatos en Perú.", "es").wer == pytest.approx(1 / 5)
+    assert word_errors("¿Está aquí el señor?", "esta aquí el señor", "es").wer == pytest.approx(1 / 4), "accents count"
+    assert word_errors("Es kostet 3 Mark.", "es kostet drei mark", "de").wer == pytest.approx(1 / 4)  # not spelled here
+    assert spoken_letters("Son 21.", "es") == len("Sonveintiuno") and spoken_letters("Es sind 21.", "de") == 8
 
 
 @words
@@ -136,7 +144,7 @@ class Hears:
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
 
-    def transcribe(self, samples: Any, sample_rate: int) -> str:
+    def transcribe(self, samples: Any, sample_rate: int, language: str) -> str:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
@@ -274,6 +282,20 @@ def test_passes_count_steps_order_and_guidance() -> None:
     assert speed.Schedule("rk4", 7, 2.0).passes == 56  # nanospeech's published default
 
 
+def test_passes_are_those_of_the_bundled_weights_or_of_random_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    speed = script("speed")
+    monkeypatch.setattr(speed.checkpoints, "ASSETS", tmp_path)
+    without = speed.arguments(["--passes"])
+    assert without.random_weights and all(path.is_file() for path in without.random_weights)
+    assert speed.arguments(["--passes", "--model", "mine"]).random_weights is None
+    (tmp_path / "whisperspeech").mkdir()
+    there = speed.arguments(["--passes"])
+    assert there.model == "whisperspeech" and there.random_weights is None
+    assert speed.arguments([]).model == "bundled"
+
+
 def test_speed_prints_each_schedule_and_marks_the_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
@@ -291,7 +313,7 @@ def test_speed_prints_each_schedule_and_marks_the_default(
             return SimpleNamespace(duration=2.0)
 
         def stream(self, text: str, **options: Any) -> Any:
-            return iter([SimpleNamespace(duration=1.0)])
+            yield SimpleNamespace(duration=1.0)
 
     monkeypatch.setattr(vivavoce, "load", lambda *args, **kwargs: Fake())
     out = tmp_path / "speed.json"

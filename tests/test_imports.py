@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "checkpoints_whisperspeech": "config config_whisperspeech",
     "checkpoints_{b}": "config audio checkpoints system_{b} vocoder_{b} engines.*_{b}",
     "checkpoints_whisperspeech_{b}": (
-        "config config_whisperspeech checkpoints checkpoints_{b} checkpoints_whisperspeech system_{b} "
+        "config config_whisperspeech audio checkpoints checkpoints_{b} checkpoints_whisperspeech system_{b} "
         "system_whisperspeech_{b} engines.*_{b}"
     ),
     "evaluation": "audio text speaker_torch",
@@ -75,8 +75,8 @@ MAY_IMPORT = {
     "narrate": (
         "audio books chapters kept lexicon pieces planning speaking speech subtitles synthesis text verify voices"
     ),
-    "clips": "audio voices evaluation",
-    "evaluate": "config audio voices synthesis checkpoints evaluation clips",
+    "clips": "audio markup segments voices evaluation",
+    "evaluate": "config audio segments voices synthesis checkpoints evaluation clips",
     "train": "train.*",
     "train.__main__": "cli",
     "train.*": (
@@ -92,7 +92,10 @@ MAY_IMPORT = {
     "generate": "config audio books lexicon markup narrate speaking subtitles voices synthesis",
     "serve": "",
     "serve.*": "serve.* config audio pieces voices synthesis",
-    "cli": "serve.* generate lexicon config voices synthesis evaluate checkpoints train train.* prepare.*",
+    "cli": (
+        "serve.* generate lexicon config voices synthesis evaluate checkpoints checkpoints_whisperspeech_torch train "
+        "train.* prepare.*"
+    ),
     "__init__": "synthesis voices",
     "__main__": "cli",
 }

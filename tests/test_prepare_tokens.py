@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from tests.small_whisper import CONFIG, save_whisper
 from tests.test_data import samples, write_shard
+from vivavoce import checkpoints
 from vivavoce.cli import app
 from vivavoce.config_whisperspeech import CodecConfig
 from vivavoce.engines.codec_torch import fit
@@ -92,6 +94,18 @@ def test_a_run_goes_on_with_what_is_missing(models: Models, tmp_path: Path, monk
     assert [p.name for p in report.written] == ["b.tokens.tar", "c.tokens.tar"]
     assert [p.name for p in report.kept] == ["a.tokens.tar"] and "1 were there already" in summary(report)
     assert (tmp_path / "a.tokens.tar").stat().st_mtime_ns == before
+
+
+def test_the_bundled_models_are_used_or_said_to_be_missing(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(tmp_path / "in" / "a.tar", samples(2))
+    monkeypatch.setattr(checkpoints, "ASSETS", tmp_path / "assets")
+    with pytest.raises(ValueError, match="semantic 'bundled': no such model is bundled in this version"):
+        make_tokens(tmp_path / "in", "bundled", models[1], models[2], workers=1)
+    for name, folder in zip(("semantic", "codec"), models[:2], strict=True):
+        shutil.copytree(folder, tmp_path / "assets" / name)
+    assert make_tokens(tmp_path / "in", "bundled", "bundled", models[2], workers=1).utterances == 2
 
 
 def test_tokens_of_other_models_and_other_inputs_are_refused(models: Models, tmp_path: Path) -> None:

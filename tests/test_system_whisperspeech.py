@@ -345,6 +345,17 @@ def test_monotonic_follows_the_weights_and_never_goes_back() -> None:
     assert monotonic(weights).tolist() == path
 
 
+# ---- copy synthesis -------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_goes_through_codec_and_vocoder(system: WhisperspeechSystem) -> None:
+    recording = get("nash").samples[:24_000]
+    copy = system.copy_synthesis(recording)
+    wave = torch.from_numpy(recording)[None]
+    assert copy.dtype == np.float32 and len(copy) == pytest.approx(len(recording), abs=2 * 2 * MEL.hop)
+    assert np.array_equal(copy, system.codec.decode(system.codec.encode(wave))[0].numpy())  # type: ignore[attr-defined]
+
+
 # ---- too long -------------------------------------------------------------------------------------------------------
 
 
@@ -515,6 +526,8 @@ def test_a_voice_without_that_vector_is_refused_and_told_how(pair: Path) -> None
         tts.stream("yes", "nash")
     with pytest.raises(ValueError, match="voice 'me' has no speaker vector"):
         tts.stream("yes", Voice("me", get("nash").samples))
+    with pytest.raises(ValueError, match="copy synthesis: this model speaks EnCodec's codes"):
+        tts.system.copy_synthesis(get("nash").samples)  # type: ignore[attr-defined]
 
 
 def test_one_of_several_published_files_must_be_named(pair: Path, tmp_path: Path) -> None:

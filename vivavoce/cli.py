@@ -332,12 +332,24 @@ def evaluate(
         ),
     ] = None,
     copy_synthesis: Annotated[
-        bool, typer.Option("--copy-synthesis", help="Also the shards' recordings after the models' mel and vocoder.")
+        bool,
+        typer.Option(
+            "--copy-synthesis", help="Also the shards' recordings after the models' mel, codec if any, and vocoder."
+        ),
     ] = False,
+    lang: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="Language of sentences and sounds, such as es; tags within change it, and shards tell theirs.",
+        ),
+    ] = "en",
     steps: Annotated[int | None, typer.Option(parser=whole_number, metavar="INTEGER", help="As of speak.")] = None,
     method: Annotated[str | None, typer.Option(help="As of speak.")] = None,
     cfg: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
     sway_coef: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    temperature: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
+    top_k: Annotated[int | None, typer.Option(parser=whole_number, metavar="INTEGER", help="As of speak.")] = None,
     speed: Annotated[float | None, typer.Option(parser=number, metavar="NUMBER", help="As of speak.")] = None,
     seed: Annotated[
         int, typer.Option(parser=whole_number, metavar="INTEGER", help="Line i is spoken with SEED + i, i from 0.")
@@ -372,6 +384,7 @@ def evaluate(
     from vivavoce import evaluate as evaluation  # here, for it takes a moment
 
     given = {"steps": steps, "method": method, "cfg": cfg, "sway_coef": sway_coef, "speed": speed}
+    given |= {"temperature": temperature, "top_k": top_k}
     request = evaluation.Request(
         tuple(what),
         sentences=tuple(sentences or ()),
@@ -380,6 +393,7 @@ def evaluate(
         references=tuple(reference or ()),
         copy_synthesis=copy_synthesis,
         options={name: value for name, value in given.items() if value is not None},
+        lang=lang,
         seed=seed,
         backend=backend,
         device=device,
@@ -409,6 +423,27 @@ def export(
     from vivavoce.train.export import export as write_model  # here, for it loads torch
 
     write_model(run_folder, out)
+
+
+@app.command("convert")
+def convert(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN...",
+            help="t2s-*.model, s2a-*.model, both, or whisper-vq-stoks-*.model, as WhisperSpeech has them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for it; of a t2s and an s2a, --model takes it.")],
+    whisper: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For whisper-vq-stoks: the Whisper that it names, openai-whisper's .pt."),
+    ] = None,
+) -> None:
+    """Write published WhisperSpeech files, which are pickles, as safetensors and config.json."""
+    from vivavoce.checkpoints_whisperspeech_torch import convert as write_model  # here, for it loads torch
+
+    print(write_model(files, out, whisper))
 
 
 @app.command("serve")

@@ -13,6 +13,7 @@ import json
 import re
 import tarfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,25 @@ from typing import Any
 
 import soundfile
 
-from vivavoce import audio
+from vivavoce import audio, markup
 from vivavoce.audio import Samples
 from vivavoce.evaluation import OTHERS, Score
+from vivavoce.segments import language
 from vivavoce.voices import Voice
 
-MODEL_FILES = (".json", ".safetensors", ".txt", ".yaml", ".bin", ".pt")
+MODEL_FILES = (".json", ".safetensors", ".txt", ".yaml", ".bin", ".pt", ".model")
 SAMPLE_SECONDS = 5.0  # of a speaker's recording are what `imitations` gives
 
 Wave = tuple[Samples, int]  # samples [S], Hz
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said in a clip."""
+
+    written: str  # as it was given
+    text: str  # what is to be heard
+    languages: tuple[str, ...]  # of the text, that of most letters first
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +48,7 @@ class Item:
 
     key: str
     voice: str
-    text: str
+    said: Said
     source: str  # fingerprint of all that the sound depends on
     make: Callable[[], Wave]  # raises SynthesisError where the model makes no speech
     made: bool = False  # whether `make` computes a sound that is worth keeping, or only reads one
@@ -66,6 +77,20 @@ def safe(name: str) -> str:
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
+
+
+def read_said(written: str, lang: str) -> Said:
+    """A text with the tags of `markup`, in `lang` where they do not say. Raises ValueError for wrong ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come when it is spoken
+        segments = markup.read(written, lang=lang)
+    letters: Counter[str] = Counter()
+    text = ""
+    for segment in segments:
+        if count := sum(map(str.isalpha, segment.text)):
+            letters[segment.lang or lang] += count
+        text += segment.text + " " * (segment.pause > 0)
+    return Said(written, " ".join(text.split()), tuple(code for code, _ in letters.most_common()) or (lang,))
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -97,7 +122,7 @@ class Recording:
 
     key: str
     voice: str
-    text: str
+    said: Said
     data: bytes | Path
 
     def wave(self) -> Wave:
@@ -109,17 +134,18 @@ class Recording:
 
     def item(self) -> Item:
         """Raises OSError where the file has gone."""
-        return Item(self.key, self.voice, self.text, self.fingerprint, self.wave)
-
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(self.data if isinstance(self.data, bytes) else self.data.read_bytes()).hexdigest()
+        data = self.data if isinstance(self.data, bytes) else self.data.read_bytes()
+        source = fingerprint(hashlib.sha256(data).hexdigest(), self.said.languages)
+        return Item(self.key, self.voice, self.said, source, self.wave)
 
 
-def read_shard(shard: Path, known: Sequence[str] | None = None, limit: int | None = None) -> list[Recording]:
-    """The samples of a WebDataset shard: KEY.ogg or another sound, KEY.json with `text` and `speaker`.
+def read_shard(
+    shard: Path, known: Sequence[str] | None = None, limit: int | None = None, lang: str = "en"
+) -> list[Recording]:
+    """The samples of a WebDataset shard: KEY.ogg or another sound, KEY.json with `text`, `speaker` and `lang`.
 
-    Speakers that are not in `known` are gathered under `OTHERS`; None: all keep their names.
+    lang: of those that do not say. Text in shards has no tags. Speakers that are not in `known` are gathered under
+    `OTHERS`; None: all keep their names.
     """
     members: dict[str, dict[str, bytes]] = {}
     try:
@@ -136,11 +162,16 @@ def read_shard(shard: Path, known: Sequence[str] | None = None, limit: int | Non
         try:
             about = json.loads(parts["json"])
             text, speaker = str(about["text"]), str(about.get("speaker", OTHERS))
+            spoken = str(about.get("lang") or lang)
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError(f"{shard}: {key} has no {key}.json with `text`") from None
         if sound is None:
             raise ValueError(f"{shard}: {key} has no sound; known are {', '.join(audio.FORMATS)}")
-        found.append(Recording(key, speaker if known is None or speaker in known else OTHERS, text, sound))
+        try:
+            said = Said(text, text, (language(spoken),))
+        except ValueError as error:
+            raise ValueError(f"{shard}: {key}: {error}") from None
+        found.append(Recording(key, speaker if known is None or speaker in known else OTHERS, said, sound))
     if not found:
         raise ValueError(f"{shard}: no recordings in it")
     return found[:limit]
@@ -170,18 +201,18 @@ def imitations(shard: Path) -> tuple[list[Voice], list[Voice]]:
         try:
             file = io.BytesIO(audio.encode(sample[1][:length], audio.SAMPLE_RATE, "wav"))
             samples.append(dataclasses.replace(Voice.from_file(file), name=name))
-            others.append(Voice(name, other[1], other[0].text))
+            others.append(Voice(name, other[1], other[0].said.text))
         except ValueError as error:
             raise ValueError(f"--speakers {shard}: speaker {name}: {error}") from None
     return samples, others
 
 
-def sounds(path: Path, lists: Sequence[Sequence[str]]) -> list[Recording]:
+def sounds(path: Path, lists: Sequence[Sequence[str]], lang: str = "en") -> list[Recording]:
     """The sounds in a folder and its subfolders. Each file's folder is its voice; what NAME.wav says is in NAME.txt.
 
     Without that file the text is a line of the one list of sentences: line NAME (from 1) where the names of all such
     sounds of the voice are whole numbers, else the line in the order of their names, of which there must be as many.
-    Raises ValueError, naming the file, where that gives no text.
+    lang: of texts whose tags do not say. Raises ValueError, naming the file, where that gives no text, or a wrong tag.
     """
     files = [f for f in (*path.glob("*"), *path.glob("*/*")) if f.suffix[1:].lower() in audio.FORMATS]
     if not files:
@@ -196,7 +227,13 @@ def sounds(path: Path, lists: Sequence[Sequence[str]]) -> list[Recording]:
         texts |= _numbered([f for f in untold if f.parent == folder], lists[0])
     # voices in turn, so that a run that breaks off has scored all alike
     in_order = sorted(files, key=lambda f: (f.stem, f.parent.name))
-    return [Recording(f.stem, f.parent.resolve().name, texts[f], f) for f in in_order]
+    found = []
+    for f in in_order:
+        try:
+            found.append(Recording(f.stem, f.parent.resolve().name, read_said(texts[f], lang), f))
+        except ValueError as error:
+            raise ValueError(f"{f}: its text: {error}") from None
+    return found
 
 
 def _numbered(files: Sequence[Path], sentences: Sequence[str]) -> dict[Path, str]:
@@ -247,7 +284,7 @@ class Kept:
             score = Score(**about["score"])
         except (KeyError, TypeError):
             return None
-        return score if (score.key, score.voice, score.text) == (item.key, item.voice, item.text) else None
+        return score if (score.key, score.voice, score.text) == (item.key, item.voice, item.said.text) else None
 
     def wave(self, item: Item) -> Wave | None:
         """The sound, where it was made of the same."""
@@ -267,7 +304,7 @@ class Kept:
         self._clear(item)
         self._file(item, "wav").parent.mkdir(parents=True, exist_ok=True)
         audio.write(self._file(item, "wav"), *wave)
-        audio.write_whole(self._file(item, "txt"), f"{item.text}\n".encode())
+        audio.write_whole(self._file(item, "txt"), f"{item.said.written}\n".encode())
         self._write(item, {"source": item.source})
 
     def save_score(self, item: Item, score: Score) -> None:

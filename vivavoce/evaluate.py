@@ -31,6 +31,7 @@ from vivavoce.clips import (
     digest,
     fingerprint,
     imitations,
+    read_said,
     read_sentences,
     read_shard,
     read_text,
@@ -39,11 +40,12 @@ from vivavoce.clips import (
 )
 from vivavoce.config import BUILTIN_VOICES, SpeakOptions
 from vivavoce.evaluation import Clip, Judge, Score, Table
+from vivavoce.segments import language
 from vivavoce.synthesis import SynthesisError, load
 from vivavoce.voices import Voice, get
 
 MOST_THREADS = 8  # unless more are asked for: each keeps the recogniser's working memory
-COPY = "Vocoder alone"  # how the title of a table of copies begins
+COPY = "Copy synthesis"  # how the title of a table of copies begins
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Request:
     references: tuple[str, ...] = ()  # VOICE=FILE, for sounds and recordings, in place of the built-in voices
     copy_synthesis: bool = False  # the recordings once more, through the models' vocoders
     options: dict[str, Any] = field(default_factory=dict)  # of `SpeakOptions`, but for voice and seed
+    lang: str = "en"  # of the sentences and sounds whose tags, and of recordings whose shard, do not say
     seed: int = 0  # line i is spoken with seed + i, i from 0
     backend: str = "auto"
     device: str = "auto"
@@ -176,7 +179,7 @@ def plan(request: Request) -> list[Group]:
 
     groups = []
     for path in folders:
-        items = [recording.item() for recording in sounds(path, list(lists.values()))[: request.limit]]
+        items = [recording.item() for recording in sounds(path, list(lists.values()), request.lang)[: request.limit]]
         groups.append(Group(f"Sounds in {path}", Path("sounds", safe(path.resolve().name)), items, references))
     if models and lists:
         voices = _voices(request.voices) or ([] if request.speakers else builtin)
@@ -190,7 +193,7 @@ def plan(request: Request) -> list[Group]:
                 for shard, (samples, others) in zip(request.speakers, imitated, strict=True):
                     groups.append(_spoken(request, model, path, sentences, samples, others, shard))
     for shard in shards:
-        found = read_shard(shard, [v.name for v in references], request.limit)
+        found = read_shard(shard, [v.name for v in references], request.limit, request.lang)
         originals = [recording.item() for recording in found]
         groups.append(Group(f"Recordings: {shard.name}", Path("recordings", safe(shard.stem)), originals, references))
         for model in loaders if request.copy_synthesis else ():
@@ -205,6 +208,8 @@ def plan(request: Request) -> list[Group]:
 def _check(request: Request) -> None:
     """Refuse what can be told to be wrong from the flags alone."""
     SpeakOptions(seed=request.seed, **request.options)
+    if language(request.lang) != request.lang:
+        raise ValueError(f"--lang is {request.lang!r}; it must be a language's code alone, as in en or es")
     for name, value in (("--limit", request.limit), ("--threads", request.threads)):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
@@ -265,7 +270,8 @@ class Model:
         self.name = name
         self.request = request
         self.label = safe(Path(name).resolve().name if Path(name).is_dir() else name)
-        self.folder = checkpoints.find(name)
+        folder, files = checkpoints.split_name(name)
+        self.folder = checkpoints.find(folder, files) if files else checkpoints.find(folder)
 
     @functools.cached_property
     def tts(self) -> Any:
@@ -279,7 +285,9 @@ class Model:
         others: list[str | Path] = [] if self.request.vocoder is None else [self.request.vocoder]
         with contextlib.suppress(OSError, ValueError, TypeError):  # what is wrong with it, loading tells
             config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-            others += [self.folder / config[key] for key in ("duration", "vocoder") if key in config]
+            others += [
+                self.folder / config[key] for key in ("duration", "vocoder", "t2s", "s2a", "codec") if key in config
+            ]
         folders = [self.folder, *sorted(checkpoints.ASSETS.iterdir()), *map(Path, others)]
         where = (self.request.backend, self.request.device, self.request.vocoder, self.request.bits)
         return fingerprint(evaluation.versions()["vivavoce"], where, list(map(digest, folders)))
@@ -301,7 +309,7 @@ def _spoken(
     embedded = functools.cache(lambda voice: model.tts.system.embedded(voice))  # once, not for each sentence
 
     def speak(sentence: str, voice: Voice, seed: int) -> Wave:
-        speech = model.tts.speak(sentence, voice=embedded(voice), seed=seed, **request.options)
+        speech = model.tts.speak(sentence, voice=embedded(voice), lang=request.lang, seed=seed, **request.options)
         # As from a file, so that kept speech and that of other systems is judged alike.
         data = io.BytesIO(audio.encode(speech.samples, speech.sample_rate, "wav"))
         return audio.read(data, speech.sample_rate), speech.sample_rate
@@ -309,12 +317,21 @@ def _spoken(
     identities = [fingerprint(v.name, v.transcript, v.samples.tobytes().hex()) for v in voices]
     items = []
     for i, sentence in enumerate(sentences):
+        try:
+            said = read_said(sentence, request.lang)
+        except ValueError as error:
+            raise ValueError(f"{path}: sentence {i + 1}: {error}") from None
         for voice, identity in zip(voices, identities, strict=True):
             seed = request.seed + i
-            source = fingerprint(model.fingerprint, identity, sentence, seed, request.options)
+            source = fingerprint(model.fingerprint, identity, sentence, request.lang, seed, request.options)
             make = functools.partial(speak, sentence, voice, seed)
-            items.append(Item(f"{i + 1:04d}", voice.name, sentence, source, make, made=True))
-    settings = {**request.options, "vocoder": request.vocoder, "bits": request.bits}
+            items.append(Item(f"{i + 1:04d}", voice.name, said, source, make, made=True))
+    settings = {
+        "lang": request.lang if request.lang != "en" else None,
+        **request.options,
+        "vocoder": request.vocoder,
+        "bits": request.bits,
+    }
     flags = "".join(f", {name} {value}" for name, value in settings.items() if value is not None)
     title, folder = f"Model {model.name}: {len(sentences)} sentences of {path.name}{flags}", path.stem
     if shard is not None:
@@ -324,7 +341,7 @@ def _spoken(
 
 
 def _copied(model: Model, shard: Path, originals: Sequence[Item], references: Sequence[Voice]) -> Group:
-    """The recordings through log-mel and vocoder, at 24 kHz whatever the model's rate."""
+    """The recordings through log-mel, codec (whisperspeech) and vocoder, at 24 kHz whatever the model's rate."""
 
     def copy(item: Item) -> Wave:
         system, (samples, rate) = model.tts.system, item.make()
@@ -340,7 +357,7 @@ def _copied(model: Model, shard: Path, originals: Sequence[Item], references: Se
         )
         for item in originals
     ]
-    title = f"{COPY}, model {model.name}: copy synthesis of {shard.name}"
+    title = f"{COPY} of {shard.name}, model {model.name}"
     return Group(title, Path(model.label, f"copy-{safe(shard.stem)}"), items, references)
 
 
@@ -382,12 +399,13 @@ def _score(report: Report, group: Group, judge: Judge, threads: int) -> None:
                     try:
                         wave = item.make()
                     except SynthesisError as error:
-                        failed = Score.silent(item.key, item.voice, item.text, str(error))
+                        failed = Score.silent(item.key, item.voice, item.said.text, str(error))
                         kept.save_score(item, failed)
                         add(i, failed)
                         continue
                     kept.save_wave(item, wave)
-                waiting[pool.submit(judge.score, Clip(item.key, item.voice, item.text, *wave))] = i
+                clip = Clip(item.key, item.voice, item.said.text, *wave, item.said.languages)
+                waiting[pool.submit(judge.score, clip)] = i
                 collect(at_most=2 * threads)  # enough that no thread is idle, few enough to hold in memory
             collect(at_most=0)
         finally:
@@ -440,7 +458,7 @@ def _progress(group: Group) -> Iterator[Callable[[float], None]]:
 
 
 def _difference(copy: Table, original: Table) -> str:
-    """What the vocoder alone costs, in a line."""
+    """What the copying costs, in a line."""
     parts = []
     for name, metric, factor, unit in (
         ("WER", "wer", 100, " points"),

@@ -88,10 +88,18 @@ def _normaliser(language: str) -> Callable[[str], str]:
     return basic
 
 
+def _spelled(text: str, language: str) -> str:
+    """As the front end reads it in that language; as it is where it does not read that."""
+    try:
+        return normalise(text, language)[0]
+    except ValueError:
+        return text
+
+
 def _as_said(text: str, language: str) -> str:
     """With all that is written short spelled out, as the front end reads it: "BA117" and "B A one seventeen"."""
     # Whisper's normaliser drops what is in brackets, and takes an ellipsis between spaces for a word
-    return re.sub("[()…]", ",", normalise(text, language)[0])
+    return re.sub("[()…]", ",", _spelled(text, language))
 
 
 class Aligned(NamedTuple):
@@ -106,18 +114,19 @@ def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordEr
     """Word and character error rate, and the rates of skipped and repeated words, of what was heard.
 
     Both texts go through Whisper's English normaliser (case, punctuation, numbers, spelling; for another language the
-    basic one) and are aligned with the fewest substitutions, deletions and insertions of words. That is done twice,
-    with the texts as they are and with numbers, symbols and initials spelled out as the front end reads them, and the
-    better agreement counts: how a recogniser chooses to write what it heard is no error of the speech. `skipped` and
-    `repeated` count, for each word of the text:
+    basic one) and are aligned with the fewest substitutions, deletions and insertions of words. That is done with the
+    texts as they are, and with numbers, symbols and initials spelled out as the front end reads them; of English also
+    with the words of these numbers left as they are, for the normaliser makes one of "seven six, six four", 7664. The
+    best agreement counts: how a recogniser chooses to write what it heard is no error of the speech. Nor is a place
+    where both sides differ only in the spaces ("every day" and "everyday"). `skipped` and `repeated` count, for each
+    word of the text:
 
     - skipped: the words of the text that are deletions in the alignment.
     - repeated: the words heard that are insertions and say once more what stands beside them. That is: heard is a
       stretch of words twice in a row, and at least as many words of the two as the stretch is long were inserted. So
       "the the cat" for "the cat" has one, "on the mat on the mat" for "on the mat" three, "no no" for "no no" none.
 
-    A word heard as another is neither. Nor is a place where both sides differ only in the spaces ("every day" and
-    "everyday"), though it is a deletion and a substitution, and counts as such for the word error rate.
+    A word heard as another is neither.
     All are capped at 1: a recogniser that loops over babble writes many more words than were said, and one such clip
     must not outweigh many good ones. Where nothing of the reference is left after normalising, the error rates are 0
     if nothing was heard either, else 1, and nothing was skipped or repeated.
@@ -127,31 +136,44 @@ def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordEr
 
 def align(reference: str, hypothesis: str, language: str = "en") -> Aligned:
     """`word_errors`, and which words they are."""
-    found = _align(reference, hypothesis, language)
-    if not found.errors.cer:
+    normalised = _normaliser(language)
+    found = _align(normalised(reference), normalised(hypothesis))
+    if not found.errors.wer:
         return found
-    spelled = _align(_as_said(reference, language), _as_said(hypothesis, language), language)
-    return min(found, spelled, key=lambda aligned: aligned.errors.wer)
+    said, heard = _as_said(reference, language), _as_said(hypothesis, language)
+    tried = [found, _align(normalised(said), normalised(heard))]
+    if language == "en":
+        tried.append(_align(_plain(said), _plain(heard)))
+    return min(tried, key=lambda aligned: aligned.errors.wer)
 
 
-def _align(reference: str, hypothesis: str, language: str) -> Aligned:
+def _plain(text: str) -> str:
+    """The words of a text as they are, but for case, punctuation and accents."""
+    plain: str = _need("whisper_normalizer.basic").BasicTextNormalizer(remove_diacritics=True)(text)
+    return plain
+
+
+def _align(said: str, heard: str) -> Aligned:
+    """How the words of two normalised texts agree."""
     jiwer = _need("jiwer")
-    said, heard = _normaliser(language)(reference), _normaliser(language)(hypothesis)
     if not said.strip():
         rate = 1.0 if heard.strip() else 0.0
         return Aligned(WordErrors(rate, rate, 0.0, 0.0), (), ())
     aligned = jiwer.process_words(said, heard)
     text, words = aligned.references[0], aligned.hypotheses[0]
+    wrong = aligned.substitutions + aligned.deletions + aligned.insertions
     skipped, inserted = list[str](), set[int]()
     for chunks in _differences(aligned.alignments[0]):
         first, last = chunks[0], chunks[-1]
         ours = "".join(text[first.ref_start_idx : last.ref_end_idx])
         if ours == "".join(words[first.hyp_start_idx : last.hyp_end_idx]):
-            continue  # "every day" and "everyday"
+            # "every day" and "everyday"; a chunk of substitutions has as many words on one side as on the other
+            wrong -= sum(max(c.ref_end_idx - c.ref_start_idx, c.hyp_end_idx - c.hyp_start_idx) for c in chunks)
+            continue
         skipped += [text[i] for c in chunks if c.type == "delete" for i in range(c.ref_start_idx, c.ref_end_idx)]
         inserted.update(i for c in chunks if c.type == "insert" for i in range(c.hyp_start_idx, c.hyp_end_idx))
     again = [words[i] for i in sorted(_said_again(words, inserted))]
-    rates = (aligned.wer, jiwer.cer(said, heard), len(skipped) / len(text), len(again) / len(text))
+    rates = (wrong / len(text), jiwer.cer(said, heard), len(skipped) / len(text), len(again) / len(text))
     return Aligned(WordErrors(*(min(1.0, float(rate)) for rate in rates)), tuple(skipped), tuple(again))
 
 
@@ -313,9 +335,9 @@ class Dnsmos:
 # --- pace ------------------------------------------------------------------------------------------------------------
 
 
-def spoken_letters(text: str) -> int:
+def spoken_letters(text: str, language: str = "en") -> int:
     """Letters and digits of a text with its numbers, dates and symbols written out as they are said."""
-    return sum(map(str.isalnum, normalise(text)[0]))
+    return sum(map(str.isalnum, _spelled(text, language)))
 
 
 def pace(letters: int, samples: npt.ArrayLike, sample_rate: int) -> float | None:
@@ -339,11 +361,12 @@ class Clip:
     text: str  # what it should say
     samples: Samples  # [S], -1 to 1
     sample_rate: int  # Hz
+    languages: tuple[str, ...] = ("en",)  # of the text, that of most letters first
     letters: int = field(init=False)  # `spoken_letters` of the text
 
     def __post_init__(self) -> None:
         # Here, not where the clip is judged: clips are judged in several threads, and writing numbers out is for one.
-        object.__setattr__(self, "letters", spoken_letters(self.text))
+        object.__setattr__(self, "letters", spoken_letters(self.text, self.languages[0]))
 
 
 @dataclass(frozen=True)
@@ -366,6 +389,7 @@ class Score:
     bak: float | None = None
     rate: float | None = None  # `pace` of the clip over that of the voice's reference; 1: as fast
     failure: str | None = None  # why there was no speech to judge; all its words count as wrong and as skipped
+    lang: str = "en"  # the language that the recogniser was told
 
     @property
     def right_voice(self) -> float | None:
@@ -386,7 +410,7 @@ class Reference(NamedTuple):
 
 
 class Hears(Protocol):
-    def transcribe(self, samples: npt.ArrayLike, sample_rate: int) -> str: ...
+    def transcribe(self, samples: npt.ArrayLike, sample_rate: int, language: str) -> str: ...
 
 
 class Embeds(Protocol):
@@ -421,8 +445,7 @@ class Judge:
         if not len(clip.samples) or not np.isfinite(clip.samples).all():
             what = "not all finite" if len(clip.samples) else "missing"
             raise ValueError(f"clip {clip.key} of {clip.voice}: samples are {what}, so it cannot be scored")
-        heard = self.recogniser.transcribe(clip.samples, clip.sample_rate)
-        errors = word_errors(clip.text, heard)
+        lang, heard, errors = self._words(clip)
         similarity, nearest = self._likeness(clip)
         opinion = self.dnsmos.score(clip.samples, clip.sample_rate) if self.dnsmos else None
         return Score(
@@ -438,7 +461,20 @@ class Judge:
             sig=opinion.sig if opinion else None,
             bak=opinion.bak if opinion else None,
             rate=self._rate(clip),
+            lang=lang,
         )
+
+    def _words(self, clip: Clip) -> tuple[str, str, WordErrors]:
+        """The language that the recogniser was told, what it heard, and what is wrong with it.
+
+        A recogniser hears one language, so a clip of several is listened to in each, and what is nearest to the text
+        counts: told the other one, Whisper translates rather than writes down.
+        """
+        tried = []
+        for language in clip.languages:
+            heard = self.recogniser.transcribe(clip.samples, clip.sample_rate, language)
+            tried.append((language, heard, word_errors(clip.text, heard, language)))
+        return min(tried, key=lambda found: found[2].wer)
 
     def _likeness(self, clip: Clip) -> tuple[float | None, str | None]:
         if self.similarity is None or clip.voice not in self.references:

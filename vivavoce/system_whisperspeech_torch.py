@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce.config import SpeakOptions
 from vivavoce.config_whisperspeech import T2SConfig, TokenSamplingConfig, WhisperspeechConfig
-from vivavoce.engines.codec_torch import ENCODEC_BANDWIDTHS
+from vivavoce.engines.codec_torch import ENCODEC_BANDWIDTHS, MelCodec
 from vivavoce.engines.whisperspeech_torch import PADDING, S2A, T2S
 from vivavoce.pieces import Job, Made, Piece, shared_options
 from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
@@ -175,6 +175,16 @@ class WhisperspeechSystem:
         read = [self._faster(codes, work.faster) for codes, work in zip(written, works, strict=True)]
         frames = self._sound(works, jobs, read, _drawn(self.s2a_sampling, options), _scaled(progress, SHARE, 1.0))
         return [self._made(*item) for item in zip(jobs, works, written, frames, ended, strict=True)]
+
+    def copy_synthesis(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """A recording [S] at the model's rate → acoustic codes → sound: what codec and vocoder alone do.
+
+        Raises ValueError for EnCodec's codes, which are only spoken here.
+        """
+        if not isinstance(self.codec, MelCodec):
+            raise ValueError("copy synthesis: this model speaks EnCodec's codes, and nothing here makes them of sound")
+        wave = torch.from_numpy(np.asarray(samples, np.float32))[None].to(self.where.device)
+        return self.codec.decode(self.codec.encode(wave))[0].float().cpu().numpy()
 
     def _write(
         self,

@@ -36,8 +36,13 @@ _models: Models | None = None  # of this process
 
 
 def folder_of(name: str, kind: str) -> Path:
-    """The folder of an exported model; "bundled" is the package's own."""
-    return checkpoints.ASSETS / kind if name == "bundled" else Path(name)
+    """The folder of an exported model; "bundled" is the package's own. Raises ValueError where it has none."""
+    if name != "bundled":
+        return Path(name)
+    folder = checkpoints.ASSETS / kind
+    if not folder.is_dir():
+        raise ValueError(f"{kind} 'bundled': no such model is bundled in this version; give an exported one's folder")
+    return folder
 
 
 def header_of(semantic: str, codec: str, whisper: str) -> TokensHeader:
