@@ -15,6 +15,7 @@ from tests.test_data import Files, samples, write_shard
 from vivavoce.checkpoints_whisperspeech_torch import load_part, load_whisper
 from vivavoce.config import TrainConfig
 from vivavoce.engines.semantic_torch import PADDING, Semantic
+from vivavoce.prepare.tokens_torch import digest
 from vivavoce.train.export import export
 from vivavoce.train.loop import train
 from vivavoce.train.shards import Report, Utterance, featurized
@@ -179,6 +180,7 @@ def test_codes_that_tell_letters_are_learned_and_then_held(recipe: dict[str, Any
     assert isinstance(second, Semantic)
     whisper, wave = load_whisper(Path(recipe["whisper"])), torch.randn(16_000)
     assert torch.equal(first.encode(whisper, [wave])[0], second.encode(whisper, [wave])[0])
+    assert digest(tmp_path / "model") == digest(tmp_path / "second")  # so tokens of the first go with the second
     changed = [name for name, value in first.state_dict().items() if not value.equal(second.state_dict()[name])]
     assert changed and not {name.split(".")[0] for name in changed} & {"ff", "ff_norm", "project_in", "codebook"}
 

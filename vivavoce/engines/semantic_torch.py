@@ -292,6 +292,8 @@ class Codebook(nn.Module):
 class Semantic(nn.Module):
     """The bottleneck. Whisper is given to its methods, for it is neither trained nor saved with it."""
 
+    AFTER_CODES = ("project_out.", "positions.", "blocks.", "norm.")  # how names of weights begin that only read codes
+
     def __init__(self, config: SemanticConfig):
         super().__init__()
         self.config = config

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from vivavoce import audio, checkpoints, speaker_torch
 from vivavoce.checkpoints_whisperspeech_torch import load_part, load_whisper, read_part
@@ -64,11 +66,21 @@ def header_of(semantic: str, codec: str, whisper: str) -> TokensHeader:
 
 
 def digest(folder: Path) -> str:
-    """What tells a model from every other: a hash of its weights."""
+    """What tells a model from every other: a hash of its weights.
+
+    Of a semantic model's it leaves out those that only read codes: they may be trained on, and its codes stay the same.
+    """
+    path = folder / "model.safetensors"
     try:
-        return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise ValueError(f"{folder / 'model.safetensors'}: {error.strerror or error}") from None
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    semantic = "codebook.vectors" in weights
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        if not (semantic and name.startswith(Semantic.AFTER_CODES)):
+            found.update(name.encode() + weights[name].flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def start(semantic: str, codec: str, whisper: str, processes: int) -> None:
