@@ -1,5 +1,6 @@
 """The model that ships: it speaks, in the voice asked for, for about as long as it should."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def test_the_seed_decides(tts: vivavoce.TTS) -> None:
 def test_speed_scales_the_length(tts: vivavoce.TTS) -> None:
     slow, fast = (tts.speak(SENTENCE, seed=1, speed=s).duration for s in (0.5, 1.5))
     assert slow / fast == pytest.approx(3, rel=0.15)
+
+
+def test_a_word_that_came_out_cut_is_given_more_time_and_silence(tts: vivavoce.TTS) -> None:
+    (job,) = tts.begin("Stop!", "nash", seed=2).jobs
+    (cut,) = tts.system.waves([job])
+    (roomy,) = tts.system.waves([dataclasses.replace(job, roomy=True)])
+    assert 0.15 < len(roomy.samples) / 24_000 - len(cut.samples) / 24_000 < 0.4
+    assert cut.ends is not None and roomy.ends is not None
+    assert roomy.start > cut.start + 0.05 and roomy.ends[-1] - roomy.start > cut.ends[-1] - cut.start
 
 
 def test_streaming_gives_the_same_samples(tts: vivavoce.TTS) -> None:

@@ -59,8 +59,7 @@ def script(name: str) -> ModuleType:
         ("She scored seven six, six four in two hours.", "She scored 7-6, 6-4 in 2 hours.", 0),
         ("She scored seven six, six four in two hours.", "She scored 7-6, 6-5 in 2 hours.", 1 / 9),
         ("It is too big for e-mail.", "it is too big for email", 0),  # the same but for the spaces
-        ("It raises a ValueError here.", "It raises a value error there.", 1 / 5),
-        ("a good bye", "goodbye", 1 / 3),
+        ("It raises a ValueError here.", "It raises a value error here.", 0),
         ("One (as of twenty twenty).", "One, as of 2020.", 0),
         ("the cat sat", "the cat", 1 / 3),
         ("the cat sat", "the big cat sat", 1 / 3),

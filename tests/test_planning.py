@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,8 @@ from vivavoce.lexicon import Lexicon
 from vivavoce.pieces import Piece
 from vivavoce.planning import Planned, Planner
 from vivavoce.speech import SynthesisError
+from vivavoce.synthesis import TTS
+from vivavoce.text import CharTokenizer
 from vivavoce.voices import Voice
 
 OPTIONS = SpeakOptions(voice="tester", steps=1, method="euler", cfg=0.0, sway_coef=0.0, seed=1)
@@ -185,3 +188,21 @@ def test_an_impossible_prediction_is_an_error(system: Tones, voice: Voice, monke
     monkeypatch.setattr(system, "seconds", lambda pieces, *_: [0.0 for _ in pieces])
     with pytest.raises(SynthesisError, match="0.0 seconds"):
         Planner(system, voice, OPTIONS).whole("Hello.")
+
+
+def test_a_model_without_capitals_is_given_the_names_of_letters(system: Tones, voice: Voice) -> None:
+    assert said(Planner(system, voice, OPTIONS).whole("The CEO, room B-12.")) == ["The C E O, room B twelve."]
+    system.tokenizer = CharTokenizer([*" abcdefghijklmnopqrstuvwxyz.,-'"])
+    planner = Planner(system, voice, OPTIONS)
+    assert said(planner.whole("The CEO, room B-12.")) == ["the see ee oh, room bee twelve."]
+    assert ("letter", "B", "bee") in [(c.rule, c.before, c.after) for c in planner.changes]
+
+
+def test_nobody_is_warned_of_letters_that_are_spoken(
+    system: Tones, voice: Voice, recwarn: pytest.WarningsRecorder
+) -> None:
+    system.tokenizer = CharTokenizer([*" abcdefghijklmnopqrstuvwxyz.,-'"])
+    speech = TTS(system).speak("The CEO of the U.S. said 42, or 20.", voice)
+    assert not recwarn.list
+    assert [word.text for word in speech.words] == "The C E O of the U.S. said forty-two, or twenty.".split()
+    assert all(word.start < word.end <= following.start for word, following in itertools.pairwise(speech.words))

@@ -92,6 +92,26 @@ def test_a_piece_that_failed_is_made_again_with_another_seed(tts: TTS, system: T
     assert not np.array_equal(spoken.samples[:RATE], expected.samples[:RATE])
 
 
+def test_a_piece_that_was_cut_has_more_room_when_it_is_made_again(tts: TTS, system: Tones, voice: Voice) -> None:
+    waves = system.waves
+
+    def cut(jobs: list[Job], progress: object = None) -> list[Made]:
+        made = waves(jobs)
+        whole = jobs[0].roomy or "second" not in jobs[0].piece.text
+        return made if whole else [dataclasses.replace(m, samples=m.samples[round(0.3 * RATE) :]) for m in made]
+
+    system.waves = cut  # type: ignore[method-assign]
+    speech = tts.speak("The first of them.\n\nThe second of them.\n\nThe third of them.", voice)
+    assert [(check.tries, check.faults) for check in speech.checks] == [(1, ()), (2, ()), (1, ())]
+    assert [job.roomy for job in system.asked] == [False, False, True, False]
+
+
+def test_a_piece_that_failed_otherwise_has_no_more_room(tts: TTS, system: Tones, voice: Voice) -> None:
+    failing(system, 1)
+    tts.speak("A text of some length.", voice)
+    assert [job.roomy for job in system.asked] == [False, False]
+
+
 def test_retries_are_counted(tts: TTS, system: Tones, voice: Voice) -> None:
     seeds = failing(system, 99)
     with pytest.raises(SynthesisError, match="silence.*The sun"):

@@ -36,7 +36,8 @@ class Job:
     """One piece to be spoken: by whom, how, with which seed.
 
     options: nothing in it that the system uses is None; its own `voice` and `seed` are not looked at. memory: what the
-    `Made` of the piece before it had, so that the voice goes on alike; None at the start.
+    `Made` of the piece before it had, so that the voice goes on alike; None at the start. roomy: it was made before and
+    came out cut, so that a system which plans the time gives it more.
     """
 
     piece: Piece
@@ -44,6 +45,7 @@ class Job:
     options: SpeakOptions
     seed: int
     memory: Any = None
+    roomy: bool = False
 
 
 @dataclass(frozen=True, eq=False)

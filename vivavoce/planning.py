@@ -31,6 +31,7 @@ from vivavoce.text import (
     normalise,
     split,
 )
+from vivavoce.text_plain import plain
 from vivavoce.voices import Voice, get
 
 Text = str | Sequence[tuple[str, str]]
@@ -249,17 +250,25 @@ class Planner:
         """A draft in the model's characters, with what that changed."""
         runs = _runs(draft)
         if len(runs) == 1:
-            text, changes = self.system.tokenizer.fit(draft.written)
             code = runs[0][0]
+            text, changes = self._characters(draft.written, code)
             return Piece(text, draft.pause, () if code == self.system.languages[0] else ((code, len(text)),)), changes
         text, changes, lengths = "", list[Change](), list[tuple[str, int]]()
         for code, words in runs:
-            fitted, more = self.system.tokenizer.fit(words.strip())
+            fitted, more = self._characters(words.strip(), code)
             fitted += " " * words[-1:].isspace()  # `fit` does not keep it
             text += fitted
             changes += more
             lengths.append((code, len(fitted)))
         return Piece(text, draft.pause, tuple(run for run in lengths if run[1])), changes
+
+    def _characters(self, words: str, code: str) -> tuple[str, list[Change]]:
+        """Words in a language, in the model's characters."""
+        changes: list[Change] = []
+        if code == "en" and not self.system.tokenizer.cased:
+            words, changes = plain(words)
+        text, more = self.system.tokenizer.fit(words)
+        return text, [*changes, *more]
 
     def _fitting(self, drafts: list[_Draft], voice: Voice, speed: float) -> list[tuple[_Draft, Piece, float]]:
         """The drafts as pieces, cut again where they are predicted to last longer than the model can speak at once."""

@@ -1,7 +1,7 @@
 """Planned pieces → speech: what is asked of a `System`, and what is done with what it made.
 
 `Speaking` only says what is to be made and takes what was, so that a server can make the pieces of many texts at once.
-`parts` makes them one after another, `ahead` in a thread that is a piece ahead of whoever listens.
+`parts` makes them one after another, `ahead` all but the first in a thread that is a piece ahead of whoever listens.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ class Speaking:
         """A piece, made again with another seed where it failed: the first without a fault, or the one with least."""
         tries: list[tuple[Made, Check]] = []
         while len(tries) <= self.retries and all(found.faults for _, found in tries):
-            again = dataclasses.replace(job, seed=piece_seed(job.seed, len(tries))) if tries else job
-            (made,) = yield (again,)
+            cut = any(fault.name in ("cut start", "cut end") for _, found in tries for fault in found.faults)
+            seed = piece_seed(job.seed, len(tries)) if tries else job.seed
+            (made,) = yield (dataclasses.replace(job, seed=seed, roomy=cut),)
             tries.append((made, self._checked(made, plan)))
         made, found = min(tries, key=lambda tried: sum(fault.weight for fault in tried[1].faults))
         for fault in found.faults:
@@ -158,8 +159,8 @@ def _words(made: Made, plan: Planned, start: float) -> tuple[Word, ...]:
     if made.ends is None:
         return ()
     ends, text = np.maximum.accumulate(made.ends), plan.piece.text
-    spans = word_spans(text)
     written = plan.written.split()
+    spans = _placed(written, text)
     if len(written) != len(spans):  # as where the model's characters make two words of one
         written = [text[a:b] for a, b in spans]
     words: list[Word] = []
@@ -170,6 +171,23 @@ def _words(made: Made, plan: Planned, start: float) -> tuple[Word, ...]:
         begins, last = (last if begins - last < PAUSE else begins), float(ends[b - 1])
         words.append(Word(word, begins + start, last + start))
     return tuple(words)
+
+
+def _placed(words: list[str], text: str) -> list[tuple[int, int]]:
+    """Where each word is in the model's text, which may have two for one ("forty two"); else all that is in it."""
+    spans = word_spans(text)
+    placed, i = list[tuple[int, int]](), 0
+    for word in words if len(spans) > len(words) else ():
+        start, end = spans[min(i, len(spans) - 1)]
+        i += 1
+        while i < len(spans) and _bare(word).startswith(_bare(text[start : spans[i][1]])):
+            end, i = spans[i][1], i + 1
+        placed.append((start, end))
+    return placed if placed and i == len(spans) else spans
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).lower()
 
 
 def _describe(changes: list[Change], told: set[tuple[str, str]]) -> list[str]:
@@ -253,18 +271,25 @@ def parts(start: Callable[[], Speaking], progress: Progress | None, switch: Swit
 
 
 def ahead(make: Callable[[Switch], Iterator[T]]) -> Iterator[T]:
-    """What `make` yields, made in a thread: while one item is used, the next waits and the one after it is worked on.
+    """What `make` yields, made ahead: while one item is used, the next waits and a thread works on the one after it.
 
-    The thread starts with the first item that is asked for. Errors come through where the item would have come. Closing
-    this iterator stops the work, for which `make` has to look at the switch.
+    The first item is made in the caller's thread, which is sooner: OpenMP has threads for each thread that computes,
+    and once they are more than the cores it puts them to sleep wherever they wait for each other, thousands of times.
+    Errors come through where the item would have come. Closing this iterator stops the work, for which `make` has to
+    look at the switch.
     """
     switch = Switch()
+    making = make(switch)
+    try:
+        first = next(making)
+    except StopIteration:
+        return
     made: queue.Queue[tuple[list[T], BaseException | None]] = queue.Queue(maxsize=1)
 
     def run() -> None:
         end: BaseException | None = None
         try:
-            for item in make(switch):
+            for item in making:
                 made.put(([item], None))
                 switch.check()
         except Stopped:
@@ -276,6 +301,7 @@ def ahead(make: Callable[[Switch], Iterator[T]]) -> Iterator[T]:
     thread = threading.Thread(target=run, name="vivavoce-ahead", daemon=True)
     thread.start()
     try:
+        yield first
         while True:
             try:
                 items, error = made.get(timeout=0.1)  # in short turns: a plain get cannot be interrupted on Windows

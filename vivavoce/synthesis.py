@@ -121,8 +121,8 @@ class TTS:
         seed, sample by sample. `text` may also be an iterator of strings, such as the tokens of a language model: a
         piece is made as soon as the text that has come tells where it ends, so it may be cut otherwise than by `speak`.
         Arguments, warnings and errors as of `speak`; bad arguments raise here, not later, but for what is in such an
-        iterator. `progress` is called from the thread, and not with an iterator, whose length nobody knows. Closing
-        the stream stops the work.
+        iterator. `progress` is called from the thread, too, and not with an iterator, whose length nobody knows.
+        Closing the stream stops the work.
         """
         start = self._started(text, voice, lang, ssml, lexicon, retries, verify, options)
         return _listened(functools.partial(speaking.parts, start, progress))

@@ -344,6 +344,11 @@ class CharTokenizer:
     def __len__(self) -> int:
         return len(self.characters)
 
+    @property
+    def cased(self) -> bool:
+        """Whether capitals and small letters differ."""
+        return "A" in self._ids and "a" in self._ids
+
     def encode(self, text: str) -> list[int]:
         """The id of each character. Raises ValueError naming every character that the vocabulary lacks."""
         unknown = sorted(set(text) - self._ids.keys())
@@ -445,6 +450,8 @@ class CharTokenizer:
 
 class ByteTokenizer:
     """UTF-8 bytes as ids 0 to 255: any language, nothing unknown but lone surrogates."""
+
+    cased = True
 
     def __len__(self) -> int:
         return 256

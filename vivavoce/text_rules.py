@@ -151,7 +151,7 @@ RULES: tuple[Rule, ...] = (
     numeric("feet", r"(?<!\w)(\d{1,2})'(\d{1,2})(\"|'')", say.feet),
     numeric(
         "feet",
-        r"(?<![\w.])(\d+)\s?ft\.?\s(\d+)\s?in(?:\.(?=\s[a-z])|(?![\w.]))",
+        r"(?<![\w.])(\d+)\s?ft\.?\s(\d+)\s?in(?:\.(?=\s[a-z])|(?!\w|\.\w))",
         lambda m: f"{say.counted(m[1], 'foot', 'feet')} {say.counted(m[2], 'inch', 'inches')}",
     ),
     numeric(
@@ -303,6 +303,7 @@ RULES: tuple[Rule, ...] = (
         r"(?<![\w-])(?=[A-Z0-9-]{0,40}\d)(?=[A-Z0-9-]{0,40}[A-Z])[A-Z0-9]{3,8}(?:-[A-Z0-9]{3,8}){2,}(?![\w-])",
         say.key,
     ),
+    numeric("code", r"(?<![\w-])([A-Z])-(?=\d)", r"\1 "),
     rule(
         "formula",
         rf"(?<![\w'-])(?=[A-Za-z]*\d|[A-Z]?[A-Z][a-z][A-Z]|[A-Z][A-Z][a-z](?!\w))(?:(?:{ELEMENTS})\d*){{2,}}(?![\w'])",
@@ -311,6 +312,7 @@ RULES: tuple[Rule, ...] = (
     numeric("code", r"(?<!\w)(?=[A-Za-z_]*[0-9])(?=[0-9_]*[A-Za-z_])[A-Za-z0-9_]+(?!\w)", say.code),
     rule("initialism", r"(?<!\w)([A-Z]{1,3})&([A-Z]{1,3})(?!\w)", lambda m: f"{' '.join(m[1])} and {' '.join(m[2])}"),
     rule("initialism", r"(?<![\w.'])([A-Z]{2,6})(s)?(?!\w|\.[A-Z])", say.initialism),
+    rule("joined words", r"(?<=[a-z]{3})(?<!\bMac)(?<!\bFitz)(?=[A-Z][a-z])", " "),
     # symbols
     rule("number sign", r"#(?=\d)", lambda m: padded(m, "number")),
     rule("number sign", r"(?<=\b[A-Z])#", lambda m: padded(m, "sharp")),
