@@ -6,8 +6,8 @@ They have the weights of the models that are exported, under the same names.
 Letters: clusters of Whisper's frames tell voices and rooms apart before sounds, so codes that begin as such are hard
 to read, and the way from there through Whisper's decoder is long. Where words have times, each code's vector is asked
 which letter is being said, and which ones stand before and behind it in the word. Which letter of its word that is,
-nobody knows; it is taken to be the one that the guess itself finds likeliest, near where it would be if a word's letters
-took equally long.
+nobody knows; it is taken to be the one that the guess itself finds likeliest, near where it would be if all letters of
+the word took equally long.
 
 Guided attention (arXiv:1710.08969) pulls a text-to-speech model's attention towards the diagonal, on which text and
 speech would go on evenly. Here word times are known, so it is pulled to the word that is being said, in one layer of
