@@ -65,7 +65,8 @@ def texts(minutes: float) -> tuple[str, str]:
     """The passage, and a text of about so many minutes that begins and ends with it."""
     sentences = SENTENCES.read_text(encoding="utf-8").split("\n")
     sentences = [sentence for sentence in sentences if sentence.strip()]
-    passage, rest = sentences[:PASSAGE], sentences[PASSAGE:]
+    few = max(2, min(PASSAGE, int(PASSAGE * minutes / 10)))  # in a shorter text the passage is shorter, too
+    passage, rest = sentences[:few], sentences[few:]
     words = minutes * 60 * WORDS_A_SECOND - 2 * len(" ".join(passage).split())
     between: list[str] = []
     while len(" ".join(between).split()) < words:

@@ -18,13 +18,13 @@ CONFIG = SemanticConfig(whisper=SMALL, codes=12, code_width=6, heads=2, ff_mult=
 WORDS = "the cat sat a dog ran off no birds sing at dawn we go home now so it is".split()
 
 
-def save_whisper(path: Path) -> Path:
-    """A checkpoint as openai-whisper writes them, which hears two seconds at once."""
+def save_whisper(path: Path, config: WhisperConfig = SMALL) -> Path:
+    """A checkpoint as openai-whisper writes them; of SMALL, which hears two seconds at once."""
     torch.manual_seed(0)
-    model = Whisper(SMALL)
+    model = Whisper(config)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5 if parameter.ndim > 1 else 0.1)
-    torch.save({"dims": SMALL.to_dict(), "model_state_dict": model.state_dict()}, path)
+    torch.save({"dims": config.to_dict(), "model_state_dict": model.state_dict()}, path)
     return path
 
 

@@ -1,8 +1,9 @@
 """What the documents show works as it stands there: README.md, CONTRIBUTING.md and docs/.
 
-Each page is followed from top to bottom in a folder that has what it speaks of: recordings, a letter, a book. Every
-command is run, or stands in NOT_RUN with the reason; then what it names has to exist: commands, flags, scripts, extras.
-Commands within a sentence are looked at in the same way.
+Each page is followed from top to bottom in a folder that has what it speaks of (docs_folder.py), and every command and
+Python example on it is run, those within a sentence, too. SMALLER has what is added to commands so that they end in
+seconds; make and pip only say what they would do. What is not run stands in NOT_RUN with the reason; of that, and of
+what a sentence only names, commands, flags, scripts and extras have to exist.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import itertools
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,7 @@ import typer.main
 import yaml
 from markdown_it import MarkdownIt
 
-from vivavoce import audio, checkpoints, cli, generate
-from vivavoce.voices import voices
+from vivavoce import checkpoints, cli, generate
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,36 +40,46 @@ else:
 
 pytest.importorskip("torch")
 
+import docs_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ADDRESS = "http://127.0.0.1:8000"  # of the server that the pages speak to
 
-# What is not run, by the beginning of the command (a regular expression), and why.
-NOT_RUN = {
-    r"pip install": "needs the network",
-    r"make": "sets up an environment; `make test` is what runs this",
-    r"docker": "needs Docker",
-    r"vivavoce train": "takes hours; test_train.py trains",
-    r"vivavoce export": "needs what training leaves; test_train.py exports",
-    r"vivavoce evaluate": "needs Whisper; test_evaluate.py evaluates",
-    r"vivavoce convert": "needs the network; test_convert.py converts",
-    r"vivavoce .*--verify asr": "needs Whisper; test_narrate.py has a stand-in for it",
-    r"vivavoce .*--model me": "needs what training leaves",
-    r"vivavoce .*--model own": "needs what the network has; test_convert.py speaks",
-    r"vivavoce .*--model [\w-]+/": "needs the network; test_published.py and test_published_whisperspeech.py speak",
-    r"vivavoce .*--backend mlx": "is slow where MLX has no GPU; test_mlx.py speaks",
-    r"accelerate launch": "needs several GPUs; test_distributed.py has two processes",
-    r"python benchmarks/": "takes minutes",
+# What is added to a command, by its beginning (a regular expression), so that it ends in seconds or finds what is small
+# here. Of a flag that is given twice the last counts.
+SMALLER = {
+    r"vivavoce evaluate \S+\.tar": "--limit 1",
+    r"vivavoce evaluate .*--(voices|speakers)": "--limit 1",
+    r"vivavoce evaluate": "--limit 1 --voices nash",
+    r"vivavoce .*--model own": "--vocoder charactr/vocos-encodec-24khz",
+    r"python benchmarks/long\.py": "--minutes 0.1",
+    r"python benchmarks/timings\.py": "--limit 1",
+    r"python benchmarks/repair\.py.*--voices": "--limit 1 --seeds 1",
+    r"python benchmarks/repair\.py": "--limit 1 --seeds 1 --voices nash",
+    r"python benchmarks/speed\.py": "--runs 1 --threads 1 --texts short",
+    r"python benchmarks/serve_load\.py": "--minutes 0.05 --workers 1 --clients 2 --direct 1",
+    r"python benchmarks/tokens\.py": "--limit 1 --semantic semantic --tokenizer tokenizer.json",
+    r"pip install": "--dry-run --no-deps --no-index --no-build-isolation",
 }
-# The same of Python examples, by what is in them.
-PYTHON_NOT_RUN = {r'backend="mlx"': "is slow where MLX has no GPU; test_mlx.py speaks"}
-
-if not (checkpoints.ASSETS / "whisperspeech").is_dir():
-    NOT_RUN[r"vivavoce .*--model whisperspeech"] = "has no weights here; test_system_whisperspeech.py speaks"
-    PYTHON_NOT_RUN[r'load\("whisperspeech"\)'] = NOT_RUN[r"vivavoce .*--model whisperspeech"]
+# What is not run, and why.
+NOT_RUN = {
+    r"docker": "needs Docker",
+}
+# The same where a package is missing here: what it needs.
+NEEDS = {
+    r"vivavoce (evaluate|.*--verify asr)|python benchmarks/(repair|timings|tokens)": ("jiwer", "whisper_normalizer"),
+    r".*backend(=\"| )mlx": ("mlx",),
+    r"vivavoce train|accelerate": ("accelerate",),
+}
 
 PROGRAM = re.compile(r"(vivavoce|python|pip|make|docker|curl|accelerate) ")  # what a command begins with
 LANGUAGES = ("sh", "python", "text", "json", "")
+# In a sentence, what is not a command to be typed but its name, or has a place for what the reader puts there.
+NAME = re.compile(
+    r"vivavoce( (convert|evaluate|export|prepare --tokens|train( \w+)?))?|python -m vivavoce\.generate|"
+    r".*(…|\b[A-Z]{4,}\b(?!=)).*"
+)
 
 
 @dataclass(frozen=True)
@@ -105,9 +115,17 @@ class Example:
     @property
     def reason(self) -> str | None:
         """Why it is not run; None: it is."""
-        if self.words:
-            return next((why for pattern, why in NOT_RUN.items() if re.match(pattern, self.command)), None)
-        return next((why for pattern, why in PYTHON_NOT_RUN.items() if re.search(pattern, self.text)), None)
+        text = self.command if self.words else self.text
+        if self.inline and NAME.fullmatch(text):
+            return "a name"
+        packages = [name for pattern, names in NEEDS.items() if re.match(pattern, text, re.DOTALL) for name in names]
+        missing = [f"needs {name}" for name in packages if importlib.util.find_spec(name) is None]
+        return next((why for pattern, why in NOT_RUN.items() if re.match(pattern, text)), *missing[:1] or [None])
+
+    @property
+    def smaller(self) -> list[str]:
+        """What is added to it."""
+        return next((more.split() for pattern, more in SMALLER.items() if re.match(pattern, self.command)), [])
 
 
 def examples(page: Path) -> list[Example]:
@@ -139,47 +157,27 @@ def all_examples() -> list[Example]:
 # --- what is run -----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> docs_folder.Hub:
+    folder = tmp_path_factory.mktemp("hub")
+    docs_folder.publish_models(folder)
+    return docs_folder.Hub(folder)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader of a page works, with what the pages speak of."""
+def folder(tmp_path: Path, hub: docs_folder.Hub, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a reader of a page works, with what the pages speak of and a world that answers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "_has_sound", lambda required: False)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
+    monkeypatch.setattr("huggingface_hub.list_repo_files", hub.list_repo_files)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Path("recordings").mkdir()
-    for i, voice in enumerate(voices()):
-        audio.write(Path(f"recordings/{i:03}.wav"), voice.samples, voice.sample_rate)
-        Path(f"recordings/{i:03}.txt").write_text(voice.transcript or "", encoding="utf-8")
-    shutil.copy("recordings/000.wav", "me.wav")
-    Path("letter.txt").write_text("A short letter.", encoding="utf-8")
-    Path("words.txt").write_text("Nguyen\twin\nSiobhán\tshiv awn\nnginx\tengine ex\n", encoding="utf-8")
-    Path("film.srt").write_text("1\n00:00:00,500 --> 00:00:02,000\nIt is raining.\n", encoding="utf-8")
-    said = '<speak version="1.1">Hello <break time="300ms"/> there.</speak>'
-    Path("greeting.ssml").write_text(said, encoding="utf-8")
-    write_epub(Path("book.epub"), {"The Rain": "It rained.", "The Sun": "It stopped."})
+    docs_folder.fill(tmp_path)
+    docs_folder.place_whisper(tmp_path)
+    docs_folder.give_ears(monkeypatch)
+    for name in docs_folder.PAIR:
+        shutil.copy(hub.folder / "collabora" / "whisperspeech" / name, tmp_path)
     return tmp_path
-
-
-def write_epub(path: Path, chapters: dict[str, str]) -> None:
-    names = [f"chapter{i}.xhtml" for i in range(len(chapters))]
-    kind = 'media-type="application/xhtml+xml"'
-    items = "".join(f'<item id="c{i}" href="{name}" {kind}/>' for i, name in enumerate(names))
-    spine = "".join(f'<itemref idref="c{i}"/>' for i in range(len(names)))
-    contents = "".join(f'<li><a href="{n}">{title}</a></li>' for n, title in zip(names, chapters, strict=True))
-    html = '<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops"><body>{}</body></html>'
-    container = (
-        '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>{}</rootfiles></container>'
-    )
-    root = '<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/>'
-    about = '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Weather</dc:title></metadata>'
-    nav = f'<item id="nav" href="nav.xhtml" properties="nav" {kind}/>'
-    package = f"{about}<manifest>{nav}{items}</manifest><spine>{spine}</spine>"
-    with zipfile.ZipFile(path, "w") as book:
-        book.writestr("mimetype", "application/epub+zip")
-        book.writestr("META-INF/container.xml", container.format(root))
-        book.writestr("book.opf", f'<package xmlns="http://www.idpf.org/2007/opf" version="3.0">{package}</package>')
-        book.writestr("nav.xhtml", html.format(f'<nav epub:type="toc"><ol>{contents}</ol></nav>'))
-        for name, (title, text) in zip(names, chapters.items(), strict=True):
-            book.writestr(name, html.format(f"<h1>{title}</h1><p>{text}</p>"))
 
 
 @pytest.fixture(scope="module")
@@ -194,24 +192,64 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def run_command(example: Example, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     assert not {"|", ">", "<", "&&", ";"} & set(example.words), f"{example}: this test has no shell"
-    program, arguments = example.command.split(" ")[0], example.arguments
-    if program == "curl":
-        if shutil.which("curl"):
-            subprocess.run(["curl", "-sS", "--fail", *arguments], check=True, timeout=60, stdout=subprocess.DEVNULL)
-        return
-    assert program == "vivavoce", f"{example}: neither run nor in NOT_RUN"
-    if arguments[0] == "serve":
-        run_server(tuple(arguments), tuple(example.environment.items()))
-        return
-    arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
+    program, arguments = example.command.split(" ")[0], [*example.arguments, *example.smaller]
     with monkeypatch.context() as patch:
         for name, value in example.environment.items():
             patch.setenv(name, value)
-        status = generate.run(cli.app, arguments)
+        if program == "vivavoce" and arguments[0] == "serve":
+            run_server(tuple(arguments), tuple(example.environment.items()))
+        elif program == "vivavoce":
+            run_vivavoce(example, arguments, capfd)
+        elif program == "python" and arguments[0] != "-m":
+            run_script(example, arguments, patch)
+        else:
+            if program == "pip":
+                check_extras(arguments, example)
+            run_program(program, tuple(arguments))
+
+
+def run_vivavoce(example: Example, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    if "me" in arguments and arguments[0] != "export" and not Path("me").exists():  # trained on another page
+        shutil.copytree(checkpoints.ASSETS / "nanospeech", "me")
+    arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
+    status = generate.run(cli.app, arguments)
     assert status == 0, f"{example}\n{capfd.readouterr().err}"
     if {"-o", "--output"} & set(arguments):
         output = Path(arguments[1 + max(i for i, word in enumerate(arguments) if word in ("-o", "--output"))])
         assert list(Path().glob(f"{output.stem}*{output.suffix}")), f"{example}: {output} was not written"
+
+
+def run_script(example: Example, arguments: list[str], patch: pytest.MonkeyPatch) -> None:
+    """In this process, where the stand-ins are."""
+    patch.setattr(sys, "argv", arguments)
+    patch.syspath_prepend(str((ROOT / arguments[0]).parent))
+    try:
+        runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, f"{example}: {end.code}"
+
+
+@functools.cache
+def run_program(program: str, arguments: tuple[str, ...]) -> None:
+    """Once, on however many pages it stands."""
+    if shutil.which(program) is None and program in ("curl", "make"):
+        return
+    commands = {
+        "curl": ["curl", "-sS", "--fail"],
+        "make": ["make", "-C", str(ROOT), "-n"],
+        "pip": [sys.executable, "-m", "pip"],
+        "python": [sys.executable],
+        "accelerate": [sys.executable, "-m", "accelerate.commands.accelerate_cli"],
+    }
+    words = list(arguments)
+    if program == "pip":
+        words = [re.sub(r"^vivavoce\b", str(ROOT), word) for word in words]
+        if "--index-url" in words:
+            del words[words.index("--index-url") :][:2]
+    if program == "accelerate":
+        words[1:1] = ["--cpu", "--num_processes", "1", "--num_machines", "1", "--dynamo_backend", "no"]
+    done = subprocess.run([*commands[program], *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{program} {words}: {done.stderr}"
 
 
 @functools.cache
@@ -234,9 +272,7 @@ def run_server(arguments: tuple[str, ...], environment: tuple[tuple[str, str], .
             process.terminate()
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if any(e.reason is None and not e.inline for e in examples(p))], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if any(e.reason is None for e in examples(p))], ids=lambda p: p.stem)
 def test_what_a_page_shows_works(
     page: Path,
     folder: Path,
@@ -246,7 +282,7 @@ def test_what_a_page_shows_works(
 ) -> None:
     names: dict[str, Any] = {"__name__": "example"}
     for example in examples(page):
-        if example.reason is not None or example.inline:
+        if example.reason is not None:
             continue
         if ADDRESS.partition("//")[2] in example.text:
             here = request.getfixturevalue("server")
@@ -261,17 +297,13 @@ def test_what_a_page_shows_works(
 # --- what is looked at only ------------------------------------------------------------------------------------------
 
 
-def test_every_command_is_run_or_has_its_reason_and_no_reason_is_left_over() -> None:
-    commands = [e for e in all_examples() if e.words and not e.inline]
-    code = [e for e in all_examples() if not e.words]
-    assert commands and code
-    for pattern in NOT_RUN:
-        assert any(re.match(pattern, e.command) for e in commands), f"no page has {pattern!r} any more"
-    for pattern in PYTHON_NOT_RUN:
-        assert any(re.search(pattern, e.text) for e in code), f"no page has {pattern!r} any more"
+def test_no_reason_and_no_addition_is_left_over() -> None:
+    texts = [e.command if e.words else e.text for e in all_examples()]
+    for pattern in (*NOT_RUN, *NEEDS, *SMALLER):
+        assert any(re.match(pattern, text, re.DOTALL) for text in texts), f"no page has {pattern!r} any more"
 
 
-@pytest.mark.parametrize("example", [e for e in all_examples() if e.inline or e.reason is not None], ids=str)
+@pytest.mark.parametrize("example", [e for e in all_examples() if e.reason is not None], ids=str)
 def test_what_a_command_names_exists(example: Example) -> None:
     if not example.words:
         compile(example.text, str(example), "exec")
