@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from small_whisper import CONFIG, SMALL, save_tokenizer, save_whisper
 from test_checkpoints import write_published, write_vocos
+from test_speaker_ecapa import put as put_ecapa
 from test_system_whisperspeech import publish, put
 
 from vivavoce import audio, evaluate, evaluation
@@ -95,7 +96,8 @@ def publish_models(hub: Path) -> None:
     write_vocos(hub / "charactr" / "vocos-mel-24khz")
     pair = hub / "collabora" / "whisperspeech"
     pair.mkdir(parents=True)
-    publish(pair, speaker_dim=256, t2s=PAIR[0], s2a=PAIR[1])
+    publish(pair, t2s=PAIR[0], s2a=PAIR[1])
+    put_ecapa(hub / "speechbrain" / "spkrec-ecapa-voxceleb")
     shutil.move(pair / "vocos", hub / "charactr" / "vocos-encodec-24khz")
 
 

@@ -52,7 +52,6 @@ SMALLER = {
     r"vivavoce evaluate \S+\.tar": "--limit 1",
     r"vivavoce evaluate .*--(voices|speakers)": "--limit 1",
     r"vivavoce evaluate": "--limit 1 --voices nash",
-    r"vivavoce .*--model own": "--vocoder charactr/vocos-encodec-24khz",
     r"python benchmarks/long\.py": "--minutes 0.1",
     r"python benchmarks/timings\.py": "--limit 1",
     r"python benchmarks/repair\.py.*--voices": "--limit 1 --seeds 1",

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "markup": "config_whisperspeech lexicon segments ssml text_tables",
     "mel_{b}": "audio config",
     "speaker_{b}": "audio config",
+    "speaker_ecapa_{b}": "audio config_whisperspeech",
     "vocoder_{b}": "config",
     "transformer_{b}": "",
     "engines": "",
@@ -56,8 +57,8 @@ MAY_IMPORT = {
     "checkpoints_whisperspeech": "config config_whisperspeech",
     "checkpoints_{b}": "config audio checkpoints system_{b} vocoder_{b} engines.*_{b}",
     "checkpoints_whisperspeech_{b}": (
-        "config config_whisperspeech audio checkpoints checkpoints_{b} checkpoints_whisperspeech system_{b} "
-        "system_whisperspeech_{b} engines.*_{b}"
+        "config config_whisperspeech audio checkpoints checkpoints_{b} checkpoints_whisperspeech speaker_{b} "
+        "speaker_ecapa_{b} system_{b} system_whisperspeech_{b} engines.*_{b}"
     ),
     "evaluation": "audio text speaker_torch",
     "checks": "audio",
@@ -124,6 +125,7 @@ ONLY_IN = {
     "pydantic": ("serve.*",),
     "av": ("serve.encoders",),
     "torchaudio": (),
+    "speechbrain": (),
     "torchcodec": (),
     "librosa": (),
     "scipy": (),

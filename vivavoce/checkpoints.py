@@ -38,6 +38,7 @@ ASSETS = Path(__file__).parent / "assets"
 BUNDLED = ("nanospeech", "whisperspeech")  # `bundled` is the first of them
 PUBLISHED_VOCODER = "charactr/vocos-mel-24khz"
 PUBLISHED_CODES_VOCODER = "charactr/vocos-encodec-24khz"
+PUBLISHED_SPEAKER = "speechbrain/spkrec-ecapa-voxceleb"
 FORMAT = 1  # of config.json
 
 C = TypeVar("C", bound=Config)
@@ -107,7 +108,7 @@ def read_config(folder: Path, kind: str, settings: tuple[str, ...]) -> dict[str,
     for key in values:
         if key not in known:
             raise ValueError(f"{path}: unknown setting {key!r}; valid are {', '.join(known)}")
-    for key in ("duration", "vocoder", "t2s", "s2a", "codec"):
+    for key in ("duration", "vocoder", "t2s", "s2a", "codec", "speaker"):
         if not isinstance(values.get(key, ""), str):
             raise ValueError(f'{path}: {key} is {values[key]!r}; it must be "bundled" or the name of a folder')
     characters = values.get("characters", "")

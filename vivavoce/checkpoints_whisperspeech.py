@@ -1,8 +1,8 @@
-"""The published formats of WhisperSpeech and Whisper → our configs and tensor names.
+"""The published formats of WhisperSpeech, Whisper and ECAPA-TDNN → our configs and tensor names.
 
 A published .model file is a pickle of `config` and `tunables`, both plain values, and `state_dict`; Whisper's is one of
-`dims` and `model_state_dict`. They are read elsewhere, with weights only. Dimensions come from the tensors or from what
-the file says of itself, never from numbers in this file.
+`dims` and `model_state_dict`; ECAPA's has tensors alone. They are read elsewhere, with weights only. Dimensions come
+from the tensors or from what the file says of itself, never from numbers in this file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vivavoce.config import Config
-from vivavoce.config_whisperspeech import WHISPER_LANGUAGES, S2AConfig, SemanticConfig, T2SConfig, WhisperConfig
+from vivavoce.config_whisperspeech import (
+    WHISPER_LANGUAGES,
+    EcapaConfig,
+    S2AConfig,
+    SemanticConfig,
+    T2SConfig,
+    WhisperConfig,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -280,6 +287,34 @@ def import_semantic(
     except (IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: not a semantic model that can be read here ({error})") from None
     return described, renamed
+
+
+# ---- the speaker encoder ------------------------------------------------------------------------------------------
+
+
+def import_ecapa(weights: Mapping[str, Tensor], where: str) -> tuple[EcapaConfig, dict[str, Tensor]]:
+    """Config, from the tensors' shapes, and renamed tensors of SpeechBrain's ECAPA-TDNN.
+
+    Raises ValueError for anything else.
+    """
+    # each convolution and norm is wrapped there
+    w = {re.sub(r"\.(conv|norm)\.(\w+)$", r".\2", name): tensor for name, tensor in weights.items()}
+    try:
+        config = EcapaConfig(
+            n_mels=w["blocks.0.conv.weight"].shape[1],
+            channels=w["blocks.0.conv.weight"].shape[0],
+            depth=_layers(w, "blocks.") - 1,
+            scale=_layers(w, "blocks.1.res2net_block.blocks.") + 1,
+            se_channels=w["blocks.1.se_block.conv1.weight"].shape[0],
+            pooled_channels=w["mfa.conv.weight"].shape[0],
+            attention_channels=w["asp.conv.weight"].shape[1],
+            speaker_dim=w["fc.weight"].shape[0],
+        )
+    except KeyError as error:
+        raise ValueError(f"{where}: not SpeechBrain's ECAPA-TDNN, {error} is missing") from None
+    except (IndexError, AttributeError, ValueError) as error:
+        raise ValueError(f"{where}: not an ECAPA-TDNN that this version can read ({error})") from None
+    return config, w
 
 
 def _replaced(name: str, renames: tuple[tuple[str, str], ...]) -> str:

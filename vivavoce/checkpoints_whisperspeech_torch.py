@@ -6,6 +6,7 @@ Weights are read as data alone. `convert` makes such folders of the published fi
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from vivavoce import audio, checkpoints_whisperspeech
-from vivavoce.checkpoints import ASSETS, FORMAT, PUBLISHED_CODES_VOCODER, read_config
+from vivavoce.checkpoints import ASSETS, FORMAT, PUBLISHED_CODES_VOCODER, PUBLISHED_SPEAKER, find, read_config
 from vivavoce.checkpoints_torch import fill, load_vocoder, read_weights
 from vivavoce.config import Config
 from vivavoce.config_whisperspeech import (
@@ -30,10 +31,14 @@ from vivavoce.config_whisperspeech import (
 from vivavoce.engines.codec_torch import MelCodec, MelQuantizer
 from vivavoce.engines.semantic_torch import Semantic, Whisper
 from vivavoce.engines.whisperspeech_torch import S2A, T2S
+from vivavoce.speaker_ecapa_torch import EcapaEncoder
+from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
 from vivavoce.system_torch import Placement, placement
 from vivavoce.system_whisperspeech_torch import EncodecVocos, WhisperspeechSystem
 
 ENCODEC = "encodec"  # as the codec of a system: its codes are spoken by Vocos' EnCodec variant
+SPEAKERS = {256: "bundled", 192: PUBLISHED_SPEAKER}  # by the numbers in their vectors: where none is named
+ECAPA_FILE = "embedding_model.ckpt"
 
 PARTS: dict[str, tuple[type[Config], type[nn.Module]]] = {
     "t2s": (T2SConfig, T2S),
@@ -102,6 +107,38 @@ def load_semantic(path: Path, whisper: Whisper) -> Semantic:
     return fill(Semantic(config), weights, path)
 
 
+def load_ecapa(path: Path) -> EcapaEncoder:
+    """SpeechBrain's embedding_model.ckpt. Raises ValueError for one that is missing, damaged, or something else."""
+    config, weights = checkpoints_whisperspeech.import_ecapa(read_weights(path), str(path))
+    return fill(EcapaEncoder(config), weights, path)
+
+
+def load_speaker(name: str | None, beside: Path, s2a: S2AConfig, where: Placement) -> SpeakerEncoder | EcapaEncoder:
+    """The encoder of the speaker vectors that an S2A reads.
+
+    name: "bundled", or a folder (also relative to `beside`) or hub name that has SpeechBrain's embedding_model.ckpt;
+    None: as SPEAKERS has it. Raises ValueError where it is not to be had, or its vectors are of another size.
+    """
+    name = name or SPEAKERS.get(s2a.speaker_dim)
+    if name is None:
+        known = " and ".join(map(str, SPEAKERS))
+        raise ValueError(f"no encoder of such vectors is known, only of those of {known} numbers")
+    encoder: SpeakerEncoder | EcapaEncoder
+    if name == "bundled":
+        encoder = load_speaker_encoder()
+    else:
+        try:
+            folder = beside / name if (beside / name).is_dir() else find(name, (ECAPA_FILE,))
+        except ValueError as error:
+            raise ValueError(
+                f"its encoder {name!r}, which is fetched once from Hugging Face, is not to be had: {error}"
+            ) from None
+        encoder = load_ecapa(folder / ECAPA_FILE)
+    if encoder.config.speaker_dim != s2a.speaker_dim:
+        raise ValueError(f"the speaker encoder {name!r} makes vectors of {encoder.config.speaker_dim} numbers")
+    return encoder.to(where.device)
+
+
 # ---- systems --------------------------------------------------------------------------------------------------------
 
 
@@ -113,9 +150,10 @@ def load_system(
     if pair is not None:
         t2s, s2a = load_t2s(folder / pair[0]), load_s2a(folder / pair[1])
         codec = _encodec(vocoder or PUBLISHED_CODES_VOCODER, folder, s2a, where)
-        return WhisperspeechSystem(t2s, s2a, codec, WhisperspeechConfig(), where, compile=compile)
+        speaker = functools.partial(load_speaker, None, folder, s2a.config, where)
+        return WhisperspeechSystem(t2s, s2a, codec, WhisperspeechConfig(), where, speaker=speaker, compile=compile)
 
-    values = read_config(folder, "whisperspeech", ("t2s", "s2a", "codec", "vocoder", "sampling"))
+    values = read_config(folder, "whisperspeech", ("t2s", "s2a", "codec", "vocoder", "speaker", "sampling"))
     sampling = WhisperspeechConfig.from_dict(values.get("sampling", {}), f"{folder / 'config.json'}: sampling")
     encodec = values.get("codec") == ENCODEC
     folders = {}
@@ -136,6 +174,7 @@ def load_system(
         where,
         t2s_sampling=parts["t2s"].sampling,
         s2a_sampling=parts["s2a"].sampling,
+        speaker=functools.partial(load_speaker, values.get("speaker"), folder, s2a.config, where),
         compile=compile,
     )
 

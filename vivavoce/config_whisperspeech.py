@@ -334,3 +334,25 @@ class CodecConfig(Config):
     def frame_rate(self) -> float:
         """Acoustic frames a second: 46.875 for the defaults."""
         return self.mel.frame_rate / self.stack
+
+
+@dataclass(frozen=True)
+class EcapaConfig(Config):
+    """The speaker encoder of published models and its front end. The defaults are spkrec-ecapa-voxceleb's."""
+
+    sample_rate: int = 16_000  # Hz
+    n_fft: int = 400  # samples: 25 ms
+    hop: int = 160  # samples: 10 ms
+    n_mels: int = 80
+    channels: int = 1024
+    depth: int = 3  # blocks after the first layer
+    scale: int = 8  # groups of channels in a block
+    se_channels: int = 128  # what a block's squeeze leaves
+    pooled_channels: int = 3072
+    attention_channels: int = 128
+    speaker_dim: int = 192
+
+    def __post_init__(self) -> None:
+        for name in self.to_dict():
+            self.require(getattr(self, name) > 0, name, "positive")
+        self.require(self.channels % self.scale == 0, "channels", f"a multiple of scale ({self.scale})")

@@ -240,6 +240,8 @@ def load(
     float32, bfloat16 or float16. compile: let torch.compile or mx.compile make it faster, after a slow first sentence.
     vocoder: "bundled", a folder or a hub name, in place of the one that the model asks for. bits: 4 or 8 to quantise
     the model's weights, with mlx only.
+    The vocoder of a published model is fetched here, once; the speaker encoder of a published WhisperSpeech,
+    speechbrain/spkrec-ecapa-voxceleb, when it is first to speak with a voice that has no vector of that encoder.
     Raises ValueError, naming the value, for anything else and for files that are missing or not as they should be.
     """
     _require_choice("backend", backend, BACKENDS)

@@ -9,6 +9,7 @@ Shapes: T bytes of a text, N semantic codes, F acoustic frames, Q codebooks, V s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from vivavoce.config_whisperspeech import T2SConfig, TokenSamplingConfig, Whispe
 from vivavoce.engines.codec_torch import ENCODEC_BANDWIDTHS, MelCodec
 from vivavoce.engines.whisperspeech_torch import PADDING, S2A, T2S
 from vivavoce.pieces import Job, Made, Piece, shared_options
-from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
+from vivavoce.speaker_torch import load_speaker_encoder
 from vivavoce.system_torch import Placement
 from vivavoce.text import ByteTokenizer
 from vivavoce.vocoder_torch import Vocoder
@@ -33,7 +34,6 @@ from vivavoce.voices import Voice
 
 Ints = npt.NDArray[np.int64]
 
-BUNDLED_SPEAKER = 256  # numbers in the vectors of the bundled speaker encoder
 SHARE = 0.3  # of the work that T2S does, for the progress bar
 # A text that is spoken well ends long before it has taken so many times its predicted length, and so many seconds more.
 LIMIT_TIMES, LIMIT_SECONDS = 2.0, 2.0
@@ -48,6 +48,14 @@ class Sounder(Protocol):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, Q, F] → waveform [B, S]."""
+        ...
+
+
+class Encoder(Protocol):
+    """Recording → speaker vector: `speaker_torch.SpeakerEncoder`, or `speaker_ecapa_torch.EcapaEncoder`."""
+
+    def embed(self, samples: npt.ArrayLike, sample_rate: int) -> npt.NDArray[np.float32]:
+        """Samples [S], -1 to 1, at sample_rate Hz → [V]. Raises ValueError where they are not sound."""
         ...
 
 
@@ -100,7 +108,11 @@ class _Work:
 
 
 class WhisperspeechSystem:
-    """Text in its languages, and a voice → waveform."""
+    """Text in its languages, and a voice → waveform.
+
+    speaker: loads the encoder of the vectors that S2A reads, when a voice without one is first to be spoken; None: the
+    bundled one.
+    """
 
     def __init__(
         self,
@@ -112,6 +124,7 @@ class WhisperspeechSystem:
         *,
         t2s_sampling: TokenSamplingConfig | None = None,
         s2a_sampling: TokenSamplingConfig | None = None,
+        speaker: Callable[[], Encoder] | None = None,
         compile: bool = False,
     ):
         a, b = t2s.config, s2a.config
@@ -126,7 +139,8 @@ class WhisperspeechSystem:
         self.t2s_sampling = t2s_sampling or TokenSamplingConfig()
         self.s2a_sampling = s2a_sampling or TokenSamplingConfig()
         self.tokenizer = ByteTokenizer()
-        self._speaker: SpeakerEncoder | None = None
+        self._load_speaker = speaker or functools.partial(load_speaker_encoder, device=where.device)
+        self._speaker: Encoder | None = None
         if compile:
             self.t2s.compile_step()
             self.s2a.compile_step()
@@ -344,21 +358,22 @@ class WhisperspeechSystem:
     def embedded(self, voice: Voice) -> Voice:
         """The voice with its speaker vector, for keeping: it takes a moment to compute.
 
-        Raises ValueError where the model wants another encoder's vector than the bundled one's, and the voice has none.
+        A vector of another size is another encoder's; it is made anew by the model's own, which is loaded for the
+        first voice that needs it. Raises ValueError where that encoder is not to be had, or the recording is silent.
         """
         wanted = self.s2a.config.speaker_dim
         have = 0 if voice.embedding is None else len(voice.embedding)
         if have == wanted:
             return voice
-        if wanted != BUNDLED_SPEAKER:
-            found = "no speaker vector" if voice.embedding is None else f"a speaker vector of {have} numbers"
-            known = " (published models: of SpeechBrain's ECAPA)" if wanted == 192 else ""
-            raise ValueError(
-                f"voice {voice.name!r} has {found}; this model needs one of {wanted}{known}: give it as "
-                "Voice(..., embedding=...), which Voice.save writes to the file that --voice takes"
-            )
         if self._speaker is None:
-            self._speaker = load_speaker_encoder(device=str(self.where.device))
+            try:
+                self._speaker = self._load_speaker()
+            except ValueError as error:
+                found = "no speaker vector" if voice.embedding is None else f"a speaker vector of {have} numbers"
+                raise ValueError(
+                    f"voice {voice.name!r} has {found}, and this model needs one of {wanted}: {error}; without it, "
+                    "Voice(..., embedding=...) speaks, which Voice.save writes to the file that --voice takes"
+                ) from None
         return dataclasses.replace(voice, embedding=self._speaker.embed(voice.samples, voice.sample_rate))
 
     def _vector(self, voice: Voice) -> npt.NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Voices: a reference recording, what is said in it, and the speaker vector. Built-in, from a recording, or saved.
 
-Knows nothing about engines, and does not compute speaker vectors: `speaker_torch` does, from `Voice.samples`.
+Knows nothing about engines, and does not compute speaker vectors: `speaker_torch` and `speaker_ecapa_torch` do, from
+`Voice.samples`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Voice:
     """Who speaks.
 
     samples: reference recording, float32 [S] at 24 kHz. transcript: what is said in it, or None where that is not
-    known. embedding: speaker vector, float32 [V] of length 1, or None where it has not been computed.
+    known. embedding: speaker vector, float32 [V], or None where it has not been computed: 256 numbers of length 1 for
+    the bundled models, 192 of SpeechBrain's ECAPA-TDNN for published WhisperSpeech, which compute their own of samples
+    where V is another.
     licence: under which the voice may be used. language: ISO 639 code.
     Raises ValueError where samples or embedding are not such arrays.
     """
