@@ -418,11 +418,22 @@ def evaluate(
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that 'vivavoce train' wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the model, which --model takes.")],
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH",
+            help="average: of the last steps; model: of the last step alone; best: the average that did best on the "
+            "validation data.",
+        ),
+    ] = "average",
 ) -> None:
     """Write a trained model as safetensors and config.json."""
-    from vivavoce.train.export import export as write_model  # here, for it loads torch
+    from vivavoce.train.export import WEIGHTS  # here, for it loads torch
+    from vivavoce.train.export import export as write_model
 
-    write_model(run_folder, out)
+    if weights not in WEIGHTS:
+        raise ValueError(f"--weights {weights}: must be one of {', '.join(WEIGHTS)}")
+    write_model(run_folder, out, weights)
 
 
 @app.command("convert")

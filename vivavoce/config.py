@@ -341,6 +341,7 @@ class TrainConfig(Config):
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"  # auto: bf16 where there is a GPU, else float32
     checkpoint_minutes: float = 5.0
     validate_every: int = 1000  # steps
+    patience: int | None = None  # the run ends after so many validations in a row without a better loss; null: not so
     keep_checkpoints: int = 2
     workers: int = 2  # processes that decode audio; 0: in the training process
     cache: bool = True  # keep decoded features in memory after the first epoch (a few hours of speech fit)
@@ -353,6 +354,7 @@ class TrainConfig(Config):
         for name in ("warmup_steps", "workers", "seed"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
         self.require(self.decay_steps is None or self.decay_steps >= 0, "decay_steps", "0 or more, or null")
+        self.require(self.patience is None or self.patience > 0, "patience", "positive, or null")
         self.require(self.learning_rate > 0, "learning_rate", "positive")
         self.require(
             0 <= self.final_learning_rate <= self.learning_rate, "final_learning_rate", "from 0 to learning_rate"

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -18,14 +18,18 @@ from vivavoce.checkpoints_torch import read_weights
 from vivavoce.train.state import Checkpoints
 from vivavoce.train.tasks import load_task
 
+WEIGHTS = ("average", "model", "best")
 
-def export(run: Path, out: Path, weights: Literal["average", "model"] = "average") -> None:
-    """Write the newest checkpoint of a run as float16 safetensors and config.json.
 
-    The averaged weights (EMA) are what speaks best; "model" takes the raw ones. Raises ValueError where `run` holds no
-    readable checkpoint or `out` holds something other than an earlier export.
+def export(run: Path, out: Path, weights: str = "average") -> None:
+    """Write the newest checkpoint of a run as float16 safetensors and config.json; `weights` is one of WEIGHTS.
+
+    The averaged weights (EMA) are what speaks best; "model" takes the raw ones, "best" the average not of the newest
+    checkpoint but of the step that did best on the validation data. Raises ValueError where `run` holds no readable
+    checkpoint, "best" is wanted of a run without validation, or `out` holds something other than an earlier export.
     """
-    found = Checkpoints(run, keep=1).all()
+    checkpoints = Checkpoints(run, keep=1)
+    found = checkpoints.all()
     if not found or not (run / "recipe.json").exists():
         raise ValueError(f"{run} holds no training run (no recipe.json with checkpoints/step-*.pt)")
     if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / "config.json").exists()):
@@ -35,11 +39,14 @@ def export(run: Path, out: Path, weights: Literal["average", "model"] = "average
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"{run / 'recipe.json'}: unreadable, or it does not name its task") from None
     task = load_task(name, run / "recipe.json")
-    state: dict[str, Any] = read_weights(found[-1])
-    if not isinstance(state.get(weights), dict):
-        raise ValueError(f"{found[-1]}: a checkpoint without {weights!r} weights")
-    kept = {name: tensor for name, tensor in state[weights].items() if not name.startswith(task.training_only)}
-    write_folder(out, task.name, {**task.export(), **state.get("about_data", {})}, kept, str(found[-1]))
+    path, part = (checkpoints.best, "average") if weights == "best" else (found[-1], weights)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; a run keeps it when it has validation data (--valid)")
+    state: dict[str, Any] = read_weights(path)
+    if not isinstance(state.get(part), dict):
+        raise ValueError(f"{path}: a checkpoint without {part!r} weights")
+    kept = {name: tensor for name, tensor in state[part].items() if not name.startswith(task.training_only)}
+    write_folder(out, task.name, {**task.export(), **state.get("about_data", {})}, kept, str(path))
 
 
 def write_folder(out: Path, kind: str, settings: dict[str, Any], weights: dict[str, Tensor], where: str) -> None:

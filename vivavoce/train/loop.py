@@ -44,6 +44,7 @@ MAY_CHANGE = (
     "decay_steps",
     "checkpoint_minutes",
     "validate_every",
+    "patience",
     "keep_checkpoints",
     "workers",
     "cache",
@@ -72,7 +73,8 @@ def train(
     """Train `task` by the recipe in `config` on the shards `data`; a run that `out` already holds is continued.
 
     Checkpoints, log.jsonl, TensorBoard events and samples go to `out`. Ends after the recipe's `max_steps`, after
-    `max_minutes` of training (reading the corpus does not count), or at Ctrl-C, each time with a checkpoint.
+    `max_minutes` of training (reading the corpus does not count), where `patience` validations in a row were no better
+    than the best, or at Ctrl-C, each time with a checkpoint.
     `start_from` names the model whose weights a new run begins with, as `start.begin` takes it.
     Raises ValueError for unusable settings, data or checkpoints, and where the loss is no longer a number.
     """
@@ -130,6 +132,7 @@ class Run:
         )
         self.fresh = state is None and start_from is None  # the model has not seen anything yet
         self.step, self.trained_seconds, self.frames = 0, 0.0, 0
+        self.best, self.best_step, self.worse = math.inf, 0, 0  # validation loss, its step, validations since
         self.recent: deque[float] = deque(maxlen=50)  # losses
         if state is not None:
             self._restore(state, model, optimizer)
@@ -210,6 +213,7 @@ class Run:
         if about != self.task.about_data():
             raise ValueError(f"{self.out} holds a run on other tokens; give another --out, or the old shards")
         self.recent.extend(state.get("recent", ()))
+        self.best, self.best_step, self.worse = state.get("best", (math.inf, 0, 0))
 
     def _forget_later_rows(self) -> None:
         """Drop from log.jsonl what an interrupted run logged after its last checkpoint: it is going to come again."""
@@ -283,12 +287,15 @@ class Run:
     # ---- running --------------------------------------------------------------------------------------------------
 
     def go(self, max_minutes: float | None) -> None:
-        """Train until the steps, the minutes or the user's patience are used up."""
+        """Train until the steps, the minutes, the recipe's patience or the user's are used up."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
         config, first = self.config, self.step
         if first >= config.max_steps:
             self.say(f"nothing left to do: max_steps is {config.max_steps}")
+            return
+        if self._any(self._out_of_patience()):
+            self.say(f"nothing left to do: {self._no_better()}")
             return
         if self.main:
             self.writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first + 1 if first else None)
@@ -309,7 +316,8 @@ class Run:
                         self._log(loss=loss, lr=learning_rate(self.step, config))
                     if self.step % config.validate_every == 0:
                         self._validate()
-                    over = self._any(self.stopped or (max_minutes is not None and now - began > 60 * max_minutes))
+                    late = max_minutes is not None and now - began > 60 * max_minutes
+                    over = self._any(self.stopped or late or self._out_of_patience())
                     if self._any(now - saved > 60 * config.checkpoint_minutes):
                         self._save()
                         saved = time.monotonic()
@@ -329,6 +337,8 @@ class Run:
             if self.writer is not None:
                 self.writer.close()
             self.accelerator.end_training()
+        if self._out_of_patience():
+            self.say(self._no_better())
         self.say(f"step {self.step} of {config.max_steps}, {self.trained_seconds / 60:.1f} minutes; {self.out}")
         if self.stopped:
             raise KeyboardInterrupt
@@ -338,6 +348,13 @@ class Run:
             raise KeyboardInterrupt  # asked twice: do not finish the step
         self.stopped = True
         self.say("stopping after this step; the same command goes on from here")
+
+    def _out_of_patience(self) -> bool:
+        """In the main process, which validates; in others never."""
+        return self.config.patience is not None and self.worse >= self.config.patience
+
+    def _no_better(self) -> str:
+        return f"patience is {self.config.patience}, and no validation was better than that of step {self.best_step}"
 
     def _any(self, wish: bool) -> bool:
         """Whether any process wishes it: their clocks differ, and what one does alone leaves the others waiting."""
@@ -428,6 +445,7 @@ class Run:
             metrics = self.task.validate(self.average.model, self.valid)
         self._log(**{f"valid_{k}": v for k, v in metrics.items()})
         self.say(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        self._compare(next(iter(metrics.values())))
         folder = self.out / "samples" / f"step-{self.step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
@@ -441,6 +459,16 @@ class Run:
                 save_file({"mel": torch.from_numpy(np.ascontiguousarray(values))}, str(folder / f"{name}.safetensors"))
                 if self.writer is not None:
                     self.writer.add_image(name, _picture(values), self.step)
+
+    def _compare(self, loss: float) -> None:
+        """Keep the averaged weights where they are the best so far."""
+        self.worse += self.step % self.config.validate_every == 0  # not those that an interruption adds
+        if loss < self.best:
+            self.best, self.best_step, self.worse = loss, self.step, 0
+            average = self.average.model.state_dict()
+            self.checkpoints.save_best(
+                {"average": average, "step": self.step, "valid_loss": loss, "about_data": self.task.about_data()}
+            )
 
     def _log(self, **figures: float) -> None:
         if not self.main:
@@ -471,6 +499,7 @@ class Run:
             "seconds": self.trained_seconds,
             "frames": self.frames,
             "recent": list(self.recent),
+            "best": (self.best, self.best_step, self.worse),
             "about_data": self.task.about_data(),
             **self._critics_state(),
         }

@@ -112,10 +112,14 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 class Checkpoints:
-    """A run's checkpoints: out/checkpoints/step-00001234.pt, written whole or not at all, the newest few kept."""
+    """A run's checkpoints: out/checkpoints/step-00001234.pt, written whole or not at all, the newest few kept.
+
+    Beside them is best.pt: the averaged weights that did best on the validation data, and what they scored.
+    """
 
     def __init__(self, out: Path, keep: int):
         self.folder, self.keep = out / "checkpoints", keep
+        self.best = self.folder / "best.pt"
 
     def all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"))
@@ -124,6 +128,9 @@ class Checkpoints:
         save_whole(state, self.folder / f"step-{step:08d}.pt")
         for old in self.all()[: -self.keep]:
             old.unlink()
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        save_whole(state, self.best)
 
     def load(self) -> dict[str, Any] | None:
         """The newest checkpoint. Raises ValueError where it cannot be read: starting over would hide that."""
