@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vivavoce.checkpoints_whisperspeech_torch import load_whisper
 from vivavoce.config_whisperspeech import SemanticConfig, WhisperConfig
 from vivavoce.engines.semantic_torch import PADDING, Codebook, Semantic, Whisper
+from vivavoce.train.taught import TaughtSemantic
 
 SMALL = WhisperConfig(
     n_mels=80, n_audio_ctx=100, n_audio_state=16, n_audio_head=2, n_audio_layer=1,
@@ -134,8 +135,9 @@ def test_the_codebook_follows_what_it_is_given() -> None:
 
 def test_training_moves_the_bottleneck_and_the_codebook_and_not_whisper(whisper: Whisper) -> None:
     torch.manual_seed(5)
-    model = Semantic(CONFIG)
+    model = TaughtSemantic(CONFIG, 3)
     frames, sounds = whisper.frames([sound(1.5), sound(0.8, 500)])
+    unknown = torch.full((2, CONFIG.length, 1), PADDING), torch.zeros(2, CONFIG.length)  # the letters and their places
     before = torch.tensor([[50258, 11, 12, 13], [50258, 21, 22, PADDING]])
     after = torch.tensor([[11, 12, 13, 50257], [21, 22, 50257, PADDING]])
     model.train()
@@ -147,7 +149,7 @@ def test_training_moves_the_bottleneck_and_the_codebook_and_not_whisper(whisper:
     optimiser = torch.optim.AdamW([{"params": [named[n]], "lr": 2e-2 * rate} for n, rate in rates.items()])
     losses = []
     for _ in range(12):
-        loss = model(whisper, frames, sounds, before, after)
+        loss = model(whisper, frames, sounds, *unknown, before, after)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -158,13 +160,13 @@ def test_training_moves_the_bottleneck_and_the_codebook_and_not_whisper(whisper:
     assert all(torch.equal(held[name], p) for name, p in whisper.state_dict().items())
     model.eval()
     vectors = model.codebook.vectors.clone()
-    loss = model.loss(whisper, frames, sounds, before, after)
+    loss = model.loss(whisper, frames, sounds, *unknown, before, after)
     assert torch.equal(vectors, model.codebook.vectors)
     junk = frames.clone()
     junk[1, 50:] = 100.0  # behind the sound: the bottleneck does not hear it
-    kept = Semantic(CONFIG.replace(kl=0.0)).eval()
+    kept = TaughtSemantic(CONFIG.replace(kl=0.0), 3).eval()
     kept.load_state_dict(model.state_dict())
-    one, two = (kept.loss(whisper, f, sounds, before, after) for f in (frames, junk))
+    one, two = (kept.loss(whisper, f, sounds, *unknown, before, after) for f in (frames, junk))
     assert torch.allclose(one, two) and float(one) < float(loss)
 
 

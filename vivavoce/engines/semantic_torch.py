@@ -11,7 +11,6 @@ Knows nothing about strings or files: it gets 16 kHz samples and gives integer i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -428,32 +427,6 @@ class Semantic(nn.Module):
         with torch.inference_mode():
             return whisper.transcribe(self.dequantise(codes), language)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
-        return self.loss(*args, **kwargs)
-
-    def loss(
-        self,
-        whisper: Whisper,
-        frames: Tensor,
-        sounds: Tensor,
-        before: Tensor,
-        after: Tensor,
-        states: Tensor | None = None,
-    ) -> Tensor:
-        """How much worse Whisper reads through the codes, a scalar; in training mode the codebook moves, too.
-
-        `frames` [B, N, D] are Whisper's, of which the first `sounds` [B] are sound; `before` are the decoder's input
-        tokens [B, K] and `after` those that follow them [B, K], PADDING where nothing does; `states` [B, K, D] are the
-        decoder's for its own frames, where they are known. The loss is cross-entropy of `after`, plus divergence from
-        what Whisper says of its own frames, summed over an item's tokens, plus the distance of the vectors to their
-        codes, the last two by their weights.
-        """
-        passed, inside, commitment = self.quantised(frames, sounds)
-        read = self.read_out(passed, inside)
-        reading = self.reading_loss(whisper, read, frames, before, after, states)
-        return reading + self.config.commitment * commitment
-
     def quantised(self, frames: Tensor, sounds: Tensor, hold: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Frames [B, N, D], of which the first `sounds` [B] are sound → vectors of their codes [B, T, W], where they
         are sound [B, T], and the mean squared distance to them.
@@ -488,7 +461,12 @@ class Semantic(nn.Module):
         after: Tensor,
         states: Tensor | None = None,
     ) -> Tensor:
-        """`loss` without the commitment; `read` are the frames [B, N, D] made from the codes."""
+        """How much worse Whisper reads what was made from the codes, `read` [B, N, D], than its own `frames`; a scalar.
+
+        `before` are the decoder's input tokens [B, K] and `after` those that follow them [B, K], PADDING where nothing
+        does; `states` [B, K, D] are the decoder's for its own frames, where they are known. It is cross-entropy of
+        `after`, plus `kl` times the divergence from what Whisper says of its own frames, summed over an item's tokens.
+        """
         config = self.config
         tokens, said = before.clamp(min=0), after != PADDING
         if config.kl and states is None:

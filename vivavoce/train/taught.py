@@ -67,7 +67,11 @@ class TaughtSemantic(Semantic):
         self.choices = alphabet + 1
         self.letters = nn.Linear(config.code_width, 3 * self.choices)
 
-    def loss(  # type: ignore[override]
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss, so that wrappers which hook `forward` (DDP, FSDP) see the training pass."""
+        return self.loss(*args, **kwargs)
+
+    def loss(
         self,
         whisper: Whisper,
         frames: Tensor,
@@ -80,12 +84,14 @@ class TaughtSemantic(Semantic):
         letters: float = 0.0,
         hold: bool = False,
     ) -> Tensor:
-        """As `Semantic.loss`, that of Whisper's reading times `read`, with `likeness` times the share of the frames'
-        variance that is lost, and `letters` times the guesses'.
+        """How far the vectors are from their codes, plus `read` times `reading_loss`, `likeness` times the share of the
+        frames' variance that is lost, and `letters` times what the guesses miss; a scalar.
 
-        words: letters [B, T, L] of what is being said at each code, PADDING behind and where nothing is known; places:
-        [B, T], which of them it would be if all took equally long, counted from 0, in fractions; reading: the other
-        arguments of `Semantic.loss`. Where the codes are to `hold`, they and what leads to them stay as they are.
+        frames: Whisper's [B, N, D], of which the first `sounds` [B] are sound; words: letters [B, T, L] of what is
+        being said at each code, PADDING behind and where nothing is known; places: [B, T], which of them it would be
+        if all took equally long, counted from 0, in fractions; reading: what `reading_loss` is given besides frames.
+        In training mode the codebook moves; where the codes are to `hold`, they and what leads to them stay as they
+        are.
         """
         with torch.set_grad_enabled(not hold and torch.is_grad_enabled()):
             passed, inside, commitment = self.quantised(frames, sounds, hold)
