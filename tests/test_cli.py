@@ -419,12 +419,12 @@ def test_train_without_its_extra_says_what_to_install(monkeypatch: pytest.Monkey
     assert "accelerate is missing: pip install vivavoce[train]" in capsys.readouterr().err
 
 
-def test_export_passes_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[Path, Path]] = []
-    fake = types.SimpleNamespace(export=lambda run, out: asked.append((run, out)))
+def test_export_passes_its_folders_and_which_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Path, Path, str]] = []
+    fake = types.SimpleNamespace(export=lambda *given: asked.append(given))
     monkeypatch.setitem(sys.modules, "vivavoce.train.export", fake)
-    assert vivavoce("export", "run", "model") == 0
-    assert asked == [(Path("run"), Path("model"))]
+    assert vivavoce("export", "run", "model") == vivavoce("export", "run", "model", "--weights", "best") == 0
+    assert asked == [(Path("run"), Path("model"), weights) for weights in ("average", "best")]
 
 
 # --- as a process ----------------------------------------------------------------------------------------------------

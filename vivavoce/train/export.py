@@ -26,8 +26,11 @@ def export(run: Path, out: Path, weights: str = "average") -> None:
 
     The averaged weights (EMA) are what speaks best; "model" takes the raw ones, "best" the average not of the newest
     checkpoint but of the step that did best on the validation data. Raises ValueError where `run` holds no readable
-    checkpoint, "best" is wanted of a run without validation, or `out` holds something other than an earlier export.
+    checkpoint, "best" is wanted of a run without validation, `weights` is none of these, or `out` holds something other
+    than an earlier export.
     """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights is {weights!r}; it must be one of {', '.join(WEIGHTS)}")
     checkpoints = Checkpoints(run, keep=1)
     found = checkpoints.all()
     if not found or not (run / "recipe.json").exists():
