@@ -71,7 +71,7 @@ def draw_voices(arguments: argparse.Namespace) -> None:
 
 
 def draw_beside(arguments: argparse.Namespace) -> None:
-    """For each voice, one recording, the vocoder's copy of it, and the model's reading of the same words."""
+    """For each voice a recording, what the vocoder (and the codec, if any) keeps of it, the same words by the model."""
     tts = vivavoce.load(arguments.model)
     found: dict[str, dict[str, Any]] = {}
     for sample in webdataset.WebDataset(arguments.recordings, shardshuffle=False):
@@ -83,7 +83,7 @@ def draw_beside(arguments: argparse.Namespace) -> None:
         recorded = audio.read(io.BytesIO(meta["ogg"]))
         spoken = tts.speak(meta["text"], voice=name, seed=arguments.seed)
         copied = tts.system.copy_synthesis(recorded)  # type: ignore[attr-defined]
-        sounds = [(f"recording: {meta['text'][:60]}", recorded), ("vocoder alone", copied), ("spoken", spoken.samples)]
+        sounds = [(f"recording: {meta['text'][:60]}", recorded), ("copied", copied), ("spoken", spoken.samples)]
         rows.append((name, sounds))
     if not rows:
         raise ValueError(f"no recording of {', '.join(BUILTIN_VOICES)} of 2 to 5 s in {arguments.recordings}")
