@@ -348,6 +348,15 @@ def test_s2a_learns() -> None:
     assert float(model.loss(semantic, voices(2), codes)) < 0.5 * first
 
 
+def test_dropout_is_for_training_alone() -> None:
+    model, plain = s2a(dropout=0.5), s2a()
+    plain.load_state_dict(model.state_dict())
+    given = torch.arange(12)[None] % 20, torch.randn(1, 5), torch.randint(16, (1, 3, 22))
+    assert torch.equal(model.logits(*given), plain.logits(*given))
+    model.train()
+    assert not torch.equal(model.logits(*given), model.logits(*given))
+
+
 def test_s2a_refuses_what_does_not_fit() -> None:
     model = s2a()
     with pytest.raises(ValueError, match="31 semantic codes; this model reads at most 30 at once"):

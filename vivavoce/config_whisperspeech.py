@@ -41,12 +41,14 @@ class TransformerConfig(Config):
     embedding_std: float = 0.01
     embedding_lr: float = 5.0  # learning rate of the embeddings, relative to that of a 192 wide layer
     projector_lr: float = 1.0  # the same of the layers between a frozen embedding and the width
+    dropout: float = 0.0  # in training, of what each part of a layer adds
 
     def __post_init__(self) -> None:
         for name in ("heads", "head_dim", "ff_mult", "decoder_layers"):
             self.require(getattr(self, name) > 0, name, "positive")
         self.require(self.encoder_layers >= 0, "encoder_layers", "0 or more")
         self.require(self.head_dim % 2 == 0, "head_dim", "even, for the rotary embedding turns pairs")
+        self.require(0 <= self.dropout < 1, "dropout", "from 0 to below 1")
         for name in ("query_mult", "output_mult", "init_std", "embedding_std", "embedding_lr", "projector_lr"):
             self.require(getattr(self, name) > 0, name, "positive")
 

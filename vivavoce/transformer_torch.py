@@ -82,8 +82,9 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Self-attention, cross-attention where there is a context, feed-forward."""
 
-    def __init__(self, width: int, heads: int, ff_mult: int, scale: float, cross: bool = False):
+    def __init__(self, width: int, heads: int, ff_mult: int, scale: float, cross: bool = False, dropout: float = 0.0):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)  # of what each part adds
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, scale)
         self.cross_norm = nn.LayerNorm(width) if cross else None
@@ -118,14 +119,14 @@ class Block(nn.Module):
                 kept.index_copy_(2, positions, new.to(kept.dtype))
             if mask is not None:
                 known = (cache[0][:, :, : mask.shape[-1]], cache[1][:, :, : mask.shape[-1]])
-        x = x + self.attention(y, known, table, mask, causal)
+        x = x + self.dropout(self.attention(y, known, table, mask, causal))
         if self.cross is not None and self.cross_norm is not None:
             assert context is not None
             y = self.cross_norm(x)
             if looks is not None:
                 looks.append(self.cross.weights(y, context, table, context_mask))
-            x = x + self.cross(y, context, table, context_mask)
-        return x + self.ff(self.ff_norm(x))
+            x = x + self.dropout(self.cross(y, context, table, context_mask))
+        return x + self.dropout(self.ff(self.ff_norm(x)))
 
 
 def initialise(model: nn.Module, std: float, embedding_std: float, projector_std: float | None = None) -> None:

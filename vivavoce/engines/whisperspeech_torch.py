@@ -113,7 +113,9 @@ class Decoder(nn.Module):
         self.head_dim, self.heads = config.head_dim, config.heads
         self.rotary, self.key_step = rotary, key_step  # key_step: output positions in the time of one input position
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, config.ff_mult, config.attention_scale, cross=True)
+            Block(
+                config.width, config.heads, config.ff_mult, config.attention_scale, cross=True, dropout=config.dropout
+            )
             for _ in range(config.decoder_layers)
         )
         self.norm = nn.LayerNorm(config.width)
@@ -336,7 +338,8 @@ class T2S(TokenModel):
         self.language_embed = nn.Embedding(len(config.languages), width)
         self.pace_embed = nn.Embedding(config.pace_bins, width)
         self.encoder = nn.ModuleList(
-            Block(width, config.heads, config.ff_mult, config.attention_scale) for _ in range(config.encoder_layers)
+            Block(width, config.heads, config.ff_mult, config.attention_scale, dropout=config.dropout)
+            for _ in range(config.encoder_layers)
         )
         self.encoder_norm = nn.LayerNorm(width)
         self.code_embed = CodeEmbedding(config.codes, width, config.code_width)
@@ -529,7 +532,8 @@ class S2A(TokenModel):
         self.semantic_project = nn.Linear(config.semantic_width, width) if narrow else nn.Identity()
         self.speaker_embed = nn.Linear(config.speaker_dim, width)
         self.encoder = nn.ModuleList(
-            Block(width, config.heads, config.ff_mult, config.attention_scale) for _ in range(config.encoder_layers)
+            Block(width, config.heads, config.ff_mult, config.attention_scale, dropout=config.dropout)
+            for _ in range(config.encoder_layers)
         )
         self.encoder_norm = nn.LayerNorm(width)
         self.code_embeds = nn.ModuleList(
