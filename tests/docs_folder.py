@@ -122,6 +122,15 @@ def place_whisper(folder: Path) -> None:
     put(folder / "semantic", "semantic", Semantic(config), config)
 
 
+def write_small_stages(folder: Path) -> None:
+    """t2s.json and s2a.json, recipes of the second engine's bundled kind, with a layer each."""
+    for name in ("t2s", "s2a"):
+        values = json.loads((ROOT / "recipes" / "whisperspeech" / name / "recipe.json").read_text(encoding="utf-8"))
+        values["model"] |= {"encoder_layers": 1, "decoder_layers": 1, "heads": 1}
+        values["model"] |= {"alignment_layer": 0} if name == "t2s" else {}
+        (folder / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
+
+
 class Ears:
     """In place of Whisper: hears the first line of corpus-60 in everything."""
 

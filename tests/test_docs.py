@@ -41,6 +41,7 @@ else:
 pytest.importorskip("torch")
 
 import docs_folder
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -56,6 +57,7 @@ SMALLER = {
     r"python benchmarks/timings\.py": "--limit 1",
     r"python benchmarks/repair\.py.*--voices": "--limit 1 --seeds 1",
     r"python benchmarks/repair\.py": "--limit 1 --seeds 1 --voices nash",
+    r"python benchmarks/speed\.py --passes": "--runs 1 --threads 1 --random-weights t2s.json s2a.json",
     r"python benchmarks/speed\.py": "--runs 1 --threads 1 --texts short",
     r"python benchmarks/serve_load\.py": "--minutes 0.05 --workers 1 --clients 2 --direct 1",
     r"python benchmarks/tokens\.py": "--limit 1 --semantic semantic --tokenizer tokenizer.json",
@@ -173,6 +175,7 @@ def folder(tmp_path: Path, hub: docs_folder.Hub, one_thread: None, monkeypatch: 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     docs_folder.fill(tmp_path)
     docs_folder.place_whisper(tmp_path)
+    docs_folder.write_small_stages(tmp_path)
     docs_folder.give_ears(monkeypatch)
     for name in docs_folder.PAIR:
         shutil.copy(hub.folder / "collabora" / "whisperspeech" / name, tmp_path)
@@ -219,7 +222,8 @@ def run_vivavoce(example: Example, arguments: list[str], capfd: pytest.CaptureFi
 
 
 def run_script(example: Example, arguments: list[str], patch: pytest.MonkeyPatch) -> None:
-    """In this process, where the stand-ins are."""
+    """In this process, where the stand-ins are. Nothing is compiled: test_whisperspeech.py does that, slowly."""
+    patch.setattr(torch, "compile", lambda function, **_: function)
     patch.setattr(sys, "argv", arguments)
     patch.syspath_prepend(str((ROOT / arguments[0]).parent))
     try:
