@@ -419,6 +419,20 @@ def test_train_without_its_extra_says_what_to_install(monkeypatch: pytest.Monkey
     assert "accelerate is missing: pip install vivavoce[train]" in capsys.readouterr().err
 
 
+def test_export_without_its_extra_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Missing:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "vivavoce.train.export":
+                raise ModuleNotFoundError("No module named 'braceexpand'", name="braceexpand")
+
+    monkeypatch.delitem(sys.modules, "vivavoce.train.export", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
+    assert vivavoce("export", "run", "model") == 2
+    assert "export: the package braceexpand is missing: pip install vivavoce[train]" in capsys.readouterr().err
+
+
 def test_export_passes_its_folders_and_which_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[Path, Path, str]] = []
     fake = types.SimpleNamespace(export=lambda *given: asked.append(given))

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +69,17 @@ def top(
     ] = False,
 ) -> None:
     """Text to speech. 'vivavoce "text"' is 'vivavoce speak "text"'; 'vivavoce speak --help' shows its flags."""
+
+
+@contextlib.contextmanager
+def _needing(command: str, extra: str) -> Iterator[None]:
+    """Imports of a command that needs an extra: ValueError, which names both, where one of its packages is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "vivavoce":
+            raise
+        raise ValueError(f"{command}: the package {error.name} is missing: pip install vivavoce[{extra}]") from None
 
 
 @app.command("voices")
@@ -153,12 +166,8 @@ def train(
     """Train a model on shards; a run that was stopped goes on where it stood."""
     if not resume and out.is_dir() and any(out.iterdir()):
         raise ValueError(f"--no-resume: {out} is not empty; give another --out, or empty it")
-    try:
+    with _needing("train", "train"):
         from vivavoce.train import loop
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "vivavoce":
-            raise
-        raise ValueError(f"train: the package {error.name} is missing: pip install vivavoce[train]") from None
     loop.train(task, config, data, out, max_minutes, valid or [], threads, start_from)
 
 
@@ -428,8 +437,8 @@ def export(
     ] = "average",
 ) -> None:
     """Write a trained model as safetensors and config.json."""
-    from vivavoce.train.export import export as write_model  # here, for it loads torch
-
+    with _needing("export", "train"):
+        from vivavoce.train.export import export as write_model  # here, for it loads torch
     write_model(run_folder, out, weights)
 
 
@@ -487,13 +496,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve speech over HTTP, as OpenAI's API has it, with a page at the address itself."""
-    try:
+    with _needing("serve", "serve"):
         from vivavoce.serve import run as server
         from vivavoce.serve.settings import ServeConfig
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "vivavoce":
-            raise
-        raise ValueError(f"serve: the package {error.name} is missing: pip install vivavoce[serve]") from None
     given: dict[str, Any] = {
         "host": host, "port": port, "models": tuple(model) if model else None, "backend": backend, "device": device,
         "api_key": api_key, "max_chars": max_chars, "workers": workers, "queue": queue, "timeout": timeout,
