@@ -193,7 +193,7 @@ def test_jobs_with_other_sampling_cannot_be_done_together(system: WhisperspeechS
 # ---- options --------------------------------------------------------------------------------------------------------
 
 
-def test_temperature_and_top_k_are_the_callers_or_the_models(tmp_path: Path, system: WhisperspeechSystem) -> None:
+def test_temperature_top_k_and_cfg_are_the_callers_or_the_models(tmp_path: Path, system: WhisperspeechSystem) -> None:
     def codes(chosen: WhisperspeechSystem, **options: Any) -> list[list[int]]:
         return [speak(chosen, "yes", seed, **options).memory.semantic.tolist() for seed in (1, 2)]
 
@@ -203,6 +203,8 @@ def test_temperature_and_top_k_are_the_callers_or_the_models(tmp_path: Path, sys
     assert first == second and codes(system, top_k=1) == [first, first]
     plain = checkpoints.load_system(str(build(tmp_path, t2s_sampling={"temperature": 0.0})))
     assert isinstance(plain, WhisperspeechSystem) and codes(plain) == [first, first]
+    guided = codes(system, temperature=0.0, cfg=2.0)
+    assert guided[0] == guided[1] != first and codes(plain, cfg=2.0) == guided
 
 
 @pytest.mark.parametrize(
@@ -210,18 +212,17 @@ def test_temperature_and_top_k_are_the_callers_or_the_models(tmp_path: Path, sys
     [
         ({"steps": 4}, "steps is 4"),
         ({"method": "rk4"}, "method is 'rk4'"),
-        ({"cfg": 0.0}, "cfg is 0.0"),
         ({"sway_coef": 0.5}, "sway_coef is 0.5"),
     ],
 )
 def test_options_of_the_other_engine_are_refused_by_name(
     tts: vivavoce.TTS, options: dict[str, Any], named: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"{named}, but this model has no such option; it has temperature, top_k"):
+    with pytest.raises(ValueError, match=f"{named}, but this model has no such option; it has cfg, temperature, top_k"):
         tts.stream(TEXT, **options)
 
 
-@pytest.mark.parametrize("options", [{"temperature": -0.1}, {"temperature": 2.5}, {"top_k": -1}])
+@pytest.mark.parametrize("options", [{"temperature": -0.1}, {"temperature": 2.5}, {"top_k": -1}, {"cfg": 11.0}])
 def test_options_out_of_range_are_refused(tts: vivavoce.TTS, options: dict[str, Any]) -> None:
     name, value = next(iter(options.items()))
     with pytest.raises(ValueError, match=f"{name} is {value}; it must be"):

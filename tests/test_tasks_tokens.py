@@ -37,8 +37,8 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ALL: dict[str, dict[str, Any]] = {  # everything that is drawn at random
-    "t2s": {"guide": 1.0, "guide_steps": 8, "noise": 0.2, "join": 0.4, "mix": 0.4},
-    "s2a": {"noise": 0.1, "semantic_noise": 0.2, "join": 0.5},
+    "t2s": {"guide": 1.0, "guide_steps": 8, "noise": 0.2, "drop": 0.2, "join": 0.4, "mix": 0.4},
+    "s2a": {"noise": 0.1, "semantic_noise": 0.2, "drop": 0.2, "join": 0.5},
 }
 
 
@@ -282,6 +282,29 @@ def test_noise_is_in_what_is_told_alone() -> None:
     kept = batch["codes"].clone()
     assert one.loss(model, batch).item() != one.loss(model, batch).item()
     assert torch.equal(batch["codes"], kept)
+
+
+@pytest.mark.parametrize(("kind", "given"), [("t2s", "text"), ("s2a", "semantic")])
+def test_a_share_of_the_utterances_is_hidden(kind: str, given: str) -> None:
+    one = task(kind)
+    model = one.build().eval()
+    for parameter in model.parameters():  # a new model hardly hears its input
+        parameter.data *= 3
+    batch = one.collate([one.features_of(utterance(i)) for i in range(3)])
+    blank = one.recipe.model.semantic_codes if kind == "s2a" else 0
+    bare = {**batch, given: batch[given].masked_fill(batch[given] != PADDING, blank)}
+    seen, unseen = one.loss(model, batch).item(), one.loss(model, bare).item()
+    always = task(kind, drop=0.999999)
+    assert always.loss(model, batch).item() == pytest.approx(unseen) != pytest.approx(seen)
+    some = {round(task(kind, drop=0.5).loss(model, batch).item(), 5) for _ in range(20)}
+    assert len(some) > 3
+
+
+def test_where_the_text_is_hidden_attention_is_led_nowhere() -> None:
+    plain, guided = (task("t2s", drop=0.999999, guide=guide) for guide in (0.0, 3.0))
+    model = TaughtT2S(plain.recipe.model)
+    batch = plain.collate([plain.features_of(utterance(i)) for i in range(3)])
+    assert guided.loss(model, batch).item() == pytest.approx(plain.loss(model, batch).item())
 
 
 def test_the_guidance_fades() -> None:

@@ -151,13 +151,14 @@ def test_greedy_codes_are_the_likeliest_by_the_logits_that_training_sees() -> No
         assert likeliest[0, n] == 20
 
 
+@pytest.mark.parametrize("cfg", [0.0, 1.0])
 @pytest.mark.parametrize("padding", ["masked", "fixed"])
 @pytest.mark.parametrize("causal", [True, False])
-def test_t2s_items_of_a_batch_get_what_they_get_alone(padding: str, causal: bool) -> None:
+def test_t2s_items_of_a_batch_get_what_they_get_alone(padding: str, causal: bool, cfg: float) -> None:
     model = t2s(padding=padding, causal_encoder=causal)
     texts = ("hello there, all of you", "yes", "no, never")
     prompts = [random_codes(n, 20, seed=n) for n in (3, 0, 9)]
-    options = TokenSamplingConfig(temperature=0.8)
+    options = TokenSamplingConfig(temperature=0.8, cfg=cfg)
 
     def run(which: list[int]) -> Any:
         generators = [torch.Generator().manual_seed(i) for i in which]
@@ -279,13 +280,14 @@ def test_s2a_greedy_codes_are_the_likeliest_by_the_logits_that_training_sees() -
     assert torch.equal(logits[..., :16].argmax(-1), written.codes)
 
 
+@pytest.mark.parametrize("cfg", [0.0, 1.0])
 @pytest.mark.parametrize("padding", ["masked", "fixed"])
 @pytest.mark.parametrize("causal", [True, False])
-def test_s2a_items_of_a_batch_get_what_they_get_alone(padding: str, causal: bool) -> None:
+def test_s2a_items_of_a_batch_get_what_they_get_alone(padding: str, causal: bool, cfg: float) -> None:
     model = s2a(padding=padding, causal_encoder=causal)
     semantic = [random_codes(n, 20, n) for n in (12, 5, 9)]
     prompts = [torch.stack([random_codes(n, 16, n + q) for q in range(3)]) for n in (4, 0, 7)]
-    options = TokenSamplingConfig(temperature=0.8, top_k=6)
+    options = TokenSamplingConfig(temperature=0.8, top_k=6, cfg=cfg)
 
     def run(which: list[int]) -> Any:
         return model.generate(
@@ -365,6 +367,33 @@ def test_s2a_refuses_what_does_not_fit() -> None:
         model.logits(random_codes(4, 20)[None], voices(1), torch.zeros(1, 2, 7, dtype=torch.long))
 
 
+# ---- guidance --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", ["masked", "fixed"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_guided_codes_lead_away_from_those_of_hidden_input(padding: str, cached: bool) -> None:
+    options, size = GREEDY.replace(cfg=1.5), 22
+    model = t2s(padding=padding)
+    text, languages, pace = spoken("hello there")
+    written = model.generate(text, languages, pace, options, limit=size, cached=cached)
+    with torch.no_grad():
+        informed, blank = (model.logits(ids, languages, pace, written.codes) for ids in (text, torch.zeros_like(text)))
+    n = int(written.lengths)
+    assert (informed + 1.5 * (informed - blank)).argmax(-1)[0, :n].tolist() == written.codes[0].tolist()
+    assert informed.argmax(-1)[0, :n].tolist() != written.codes[0].tolist()
+
+    other = s2a(padding=padding)
+    semantic = random_codes(12, 20, 1)[None]
+    codes = other.generate(semantic, voices(1), options, cached=cached).codes
+    with torch.no_grad():
+        informed, blank = (
+            other.logits(ids, voices(1), codes)[..., :16] for ids in (semantic, torch.full_like(semantic, 20))
+        )
+    assert torch.equal((informed + 1.5 * (informed - blank)).argmax(-1), codes)
+    assert not torch.equal(informed.argmax(-1), codes)
+
+
 # ---- drawing --------------------------------------------------------------------------------------------------------
 
 
@@ -424,12 +453,13 @@ def test_early_published_models_are_refused_by_what_they_lack(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_compiled_step_writes_the_same() -> None:
+@pytest.mark.parametrize("options", [GREEDY, GREEDY.replace(cfg=1.0)])
+def test_the_compiled_step_writes_the_same(options: TokenSamplingConfig) -> None:
     for model, given in (
         (t2s(), spoken("hello there", "yes")),
         (s2a(), (padded(random_codes(12, 20, 1), random_codes(5, 20, 2)), voices(2))),
     ):
-        before = model.generate(*given, GREEDY)
+        before = model.generate(*given, options)
         model.compile_step()
-        after = model.generate(*given, GREEDY)
+        after = model.generate(*given, options)
         assert torch.equal(before.codes, after.codes) and torch.equal(before.lengths, after.lengths)

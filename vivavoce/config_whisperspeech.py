@@ -177,10 +177,14 @@ class TokenSamplingConfig(Config):
 
     temperature: float = 0.7  # 0: always the likeliest
     top_k: int = 0  # only among so many of the likeliest; 0: all
+    # classifier-free guidance strength w in l + w (l - l_blank), of a model that was trained with a share of its inputs
+    # hidden (`drop`); 0: none, and half the work
+    cfg: float = 0.0
 
     def __post_init__(self) -> None:
         self.require(0 <= self.temperature <= 10, "temperature", "from 0 to 10")
         self.require(self.top_k >= 0, "top_k", "0 or more")
+        self.require(0 <= self.cfg <= 10, "cfg", "from 0 to 10")
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ class WhisperspeechConfig(Config):
     fastest: float = 1.25
     prompt_seconds: float = 10.0  # at most so much of the piece before is gone on from; 0: nothing
 
-    OPTIONS = ("temperature", "top_k")  # of `SpeakOptions`, what this engine has
+    OPTIONS = ("cfg", "temperature", "top_k")  # of `SpeakOptions`, what this engine has
 
     def __post_init__(self) -> None:
         self.require(1 <= self.max_seconds <= 30, "max_seconds", "from 1 to 30")

@@ -88,6 +88,16 @@ def choose(logits: Tensor, options: TokenSamplingConfig, draws: Draws | None) ->
     return (logits + draws.next()).argmax(-1)
 
 
+def guided(logits: Tensor, cfg: float) -> Tensor:
+    """Logits of the items and then of the same without their input [2B, ...] → further away from these [B, ...].
+
+    Classifier-free guidance (arXiv:2207.12598) of logits. What a model would write anyway, from its own codes before,
+    counts less then; in speech that is what its slips come of (arXiv:2502.05236).
+    """
+    informed, blank = logits.chunk(2)
+    return informed + cfg * (informed - blank)
+
+
 @dataclass
 class Context:
     """What the decoder knows of its input, made once for a sentence."""
@@ -174,6 +184,7 @@ class TokenModel(nn.Module):
     """What both stages share: a decoder over columns of codes, and the loop that writes them."""
 
     decoder: Decoder
+    blank: int  # of the input, what stands for an id that is hidden
 
     def __init__(self, config: TransformerConfig, codebooks: int, choices: int):
         super().__init__()
@@ -195,6 +206,10 @@ class TokenModel(nn.Module):
         name = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
         setattr(torch._dynamo.config, name, max(64, getattr(torch._dynamo.config, name)))
         self._compiled = torch.compile(self.step, mode=mode, fullgraph=True, dynamic=False)
+
+    def beside_blank(self, ids: Tensor) -> Tensor:
+        """Input ids [B, T], padded → those, and the same with every id hidden [2B, T]."""
+        return torch.cat((ids, ids.masked_fill(ids != PADDING, self.blank)))
 
     def embed(self, codes: Tensor, positions: Tensor) -> Tensor:
         """Codes [B, Q, N] at `positions` [N] → [B, N, D]."""
@@ -236,7 +251,8 @@ class TokenModel(nn.Module):
         """Fill `given` [B, Q, L] where it is PADDING; its first column is not. The other values stay as they are.
 
         `allowed` bool [choices] says what may be chosen. With an `end`, an item is over when the first codebook shows
-        it, and everything when all items are. Returns the codes and the column of each item's end [B], L for none.
+        it, and everything when all items are. For guidance the context is of 2B: the items, and the same without their
+        input. Returns the codes and the column of each item's end [B], L for none.
         """
         batch, _, size = given.shape
         device = given.device
@@ -253,14 +269,16 @@ class TokenModel(nn.Module):
                 draws.next()
         forbidden = torch.zeros(self.choices, device=device).masked_fill(~allowed, -torch.inf)
         like = context.layers[0][0]
+        times = 2 if options.cfg else 1
         room = size if self._compiled is None else bucket(size)
-        cache = self.decoder.cache(batch, room, like) if cached else None
+        cache = self.decoder.cache(times * batch, room, like) if cached else None
         if self._compiled is not None:
             context = context.padded(bucket(like.shape[2]))
         everything = torch.arange(size, device=device)
-        logits = self.step(codes[:, :, :first], everything[:first], context, cache)
+        logits = self.step(codes[:, :, :first].repeat(times, 1, 1), everything[:first], context, cache)
         for column in range(first, size):
-            chosen = choose(logits[:, :, -1] + forbidden, options, draws)
+            said = guided(logits[:, :, -1], options.cfg) if options.cfg else logits[:, :, -1]
+            chosen = choose(said + forbidden, options, draws)
             known = given[:, :, column]
             codes[:, :, column] = torch.where(known == PADDING, chosen, known)
             if end is not None:
@@ -273,16 +291,15 @@ class TokenModel(nn.Module):
             if column + 1 == size:
                 break
             here = slice(column, column + 1)
+            last = codes[:, :, here].repeat(times, 1, 1)
             if not cached:
-                logits = self.step(codes[:, :, : column + 1], everything[: column + 1], context)
+                logits = self.step(codes[:, :, : column + 1].repeat(times, 1, 1), everything[: column + 1], context)
             elif self._compiled is not None:
                 # cloned, for a compiled step may reuse the memory of its last result
-                window = bucket(column + 1)
-                logits = self._compiled(codes[:, :, here].clone(), everything[here].clone(), context, cache, window)
-                logits = logits.clone()
+                logits = self._compiled(last, everything[here].clone(), context, cache, bucket(column + 1)).clone()
             else:
                 window = min(size, (column // WINDOW + 1) * WINDOW)
-                logits = self.step(codes[:, :, here], everything[here], context, cache, window)
+                logits = self.step(last, everything[here], context, cache, window)
         return codes, ends
 
 
@@ -329,6 +346,7 @@ class T2S(TokenModel):
 
     text_positions: Tensor
     code_positions: Tensor
+    blank = 0  # the byte of a text that is hidden; it stands before and after every text
 
     def __init__(self, config: T2SConfig):
         super().__init__(config, codebooks=1, choices=config.codes + 1)
@@ -486,6 +504,7 @@ class T2S(TokenModel):
         Raises ValueError for a text that is too long, or a limit that leaves no room beside the prompt.
         """
         config = self.config
+        options = options or TokenSamplingConfig()
         batch, device = len(text), text.device
         prompt = text.new_empty(batch, 0) if prompt is None else prompt
         before = (prompt != PADDING).sum(1)
@@ -502,14 +521,14 @@ class T2S(TokenModel):
         after = torch.arange(given.shape[-1], device=device) > (before + limits)[:, None]
         given[:, 0].masked_fill_(after, config.end_code)
 
+        if options.cfg:
+            text, languages, pace = self.beside_blank(text), languages.repeat(2, 1), pace.repeat(2)
         context, _, _, _ = self._context(text, languages, pace)
         if context.mask is not None and bool(context.mask.all()):
             context.mask = None
         allowed = torch.arange(self.choices, device=device) < config.codes
         allowed[config.end_code] = True
-        codes, ends = self.write(
-            given, context, allowed, options or TokenSamplingConfig(), generators, cached, progress, config.end_code
-        )
+        codes, ends = self.write(given, context, allowed, options, generators, cached, progress, config.end_code)
         lengths = torch.minimum(ends - 1 - before, limits)
         found = shifted(codes[:, 0], 1 + before, int(lengths.max()))
         inside = length_mask(lengths, found.shape[1])
@@ -526,6 +545,7 @@ class S2A(TokenModel):
         super().__init__(config, codebooks=config.quantizers, choices=config.codes + 2)
         self.config: S2AConfig = config
         width = config.width
+        self.blank = config.semantic_codes  # of semantic codes that are hidden; it stands before and after all others
         self.nothing, self.start = config.codes, config.codes + 1  # special codes: behind the end, before the start
         narrow = bool(config.semantic_width) and config.semantic_width != width
         self.semantic_embed = nn.Embedding(config.semantic_codes + 1, config.semantic_width or width)
@@ -652,6 +672,7 @@ class S2A(TokenModel):
         Raises ValueError for too many codes, or a prompt that leaves nothing to write.
         """
         config = self.config
+        options = options or TokenSamplingConfig()
         batch, device = len(semantic), semantic.device
         prompt = semantic.new_empty(batch, self.codebooks, 0) if prompt is None else prompt
         if prompt.shape[1] != self.codebooks:
@@ -663,6 +684,8 @@ class S2A(TokenModel):
             raise ValueError(
                 f"prompt of {before.tolist()} frames in speech of {total.tolist()}: nothing is left to write"
             )
+        if options.cfg:
+            semantic, speaker = self.beside_blank(semantic), speaker.repeat(2, 1)
         context = self._context(semantic, speaker)
         if context.mask is not None and bool(context.mask.all()):
             context.mask = None
@@ -672,7 +695,7 @@ class S2A(TokenModel):
         given[:, :, :known] = prompt[:, :, :known]
         given = self.delayed(given, total)
         allowed = torch.arange(self.choices, device=device) < config.codes
-        columns, _ = self.write(given, context, allowed, options or TokenSamplingConfig(), generators, cached, progress)
+        columns, _ = self.write(given, context, allowed, options, generators, cached, progress)
         lengths = total - before
         found = shifted(self.undelayed(columns, frames), before, int(lengths.max()))
         inside = length_mask(lengths, found.shape[-1])[:, None]

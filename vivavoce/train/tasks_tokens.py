@@ -39,13 +39,14 @@ class T2SRecipe(Config):
     guide: float = 0.0  # weight of guided attention, where words have times
     guide_steps: int | None = None  # after so many steps it has faded away, linearly; null: it stays
     noise: float = 0.0  # share of the codes before that are random
+    drop: float = 0.0  # share of utterances whose text is hidden, for guidance
     join: float = 0.0  # share of batches whose utterances go on from another one of their speaker
     mix: float = 0.0  # share of batches whose utterances go on from one in another language
 
     def __post_init__(self) -> None:
         for name in ("text_weight", "guide"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("noise", "join", "mix"):
+        for name in ("noise", "drop", "join", "mix"):
             self.require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
         self.require(self.join + self.mix <= 1, "mix", "at most 1 together with join")
         self.require(self.guide_steps is None or self.guide_steps > 0, "guide_steps", "positive, or null")
@@ -64,10 +65,11 @@ class S2ARecipe(Config):
     semantic: str = ""  # folder of the semantic model, or "bundled", whose codebook the codes' vectors start as
     noise: float = 0.0  # share of the acoustic codes before that are random
     semantic_noise: float = 0.0  # share of the semantic codes that are random
+    drop: float = 0.0  # share of utterances whose semantic codes are hidden, for guidance
     join: float = 0.0  # share of batches whose utterances go on from another one of their speaker
 
     def __post_init__(self) -> None:
-        for name in ("noise", "semantic_noise", "join"):
+        for name in ("noise", "semantic_noise", "drop", "join"):
             self.require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
         self.require(bool(self.semantic) or not self.model.frozen_codes, "semantic", "a folder where codes are frozen")
 
@@ -253,7 +255,9 @@ class T2STask(TokenTask):
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
         recipe = self.recipe
         fade = 1.0 if recipe.guide_steps is None else max(0.0, 1 - self.step / recipe.guide_steps)
-        return model(**batch, text_weight=recipe.text_weight, guide=recipe.guide * fade, noise=recipe.noise)
+        return model(
+            **batch, text_weight=recipe.text_weight, guide=recipe.guide * fade, noise=recipe.noise, drop=recipe.drop
+        )
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """`accuracy` is the share of codes that are guessed, given those before; `on_word` the share of the attention
@@ -368,7 +372,8 @@ class S2ATask(TokenTask):
         }
 
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
-        return model(**batch, noise=self.recipe.noise, semantic_noise=self.recipe.semantic_noise)
+        recipe = self.recipe
+        return model(**batch, noise=recipe.noise, semantic_noise=recipe.semantic_noise, drop=recipe.drop)
 
     def validate(self, model: nn.Module, batches: list[Batch]) -> Metrics:
         """`accuracy_1` and so on are the shares of each codebook's codes that are guessed, given those before."""

@@ -42,6 +42,18 @@ def noisy(codes: Tensor, share: float, choices: int) -> Tensor:
     return torch.where(replaced, torch.randint(choices, codes.shape).to(codes), codes)
 
 
+def hidden(ids: Tensor, share: float, blank: int) -> tuple[Tensor, Tensor]:
+    """Ids [B, T] with those of a `share` of the items replaced by `blank`, PADDING stays; and which items, bool [B].
+
+    What a model says of nothing but the length of its input is what `TokenSamplingConfig.guidance` leads away from
+    (arXiv:2207.12598). Drawn by torch's global generator.
+    """
+    if not share:
+        return ids, ids.new_zeros(len(ids), dtype=torch.bool)
+    gone = (torch.rand(len(ids)) < share).to(ids.device)
+    return ids.masked_fill(gone[:, None] & (ids != PADDING), blank), gone
+
+
 def on_words(attention: Tensor, spans: Tensor) -> tuple[Tensor, Tensor]:
     """Share of the attention [B, N, S] that lies in the spans [B, N, 2], and where there is a span, bool; both [B, N].
 
@@ -129,16 +141,27 @@ class TaughtT2S(T2S):
     """T2S with guided attention in its alignment layer, and noise in the codes that it is told to have written."""
 
     def loss(
-        self, *args: Any, spans: Tensor | None = None, guide: float = 0.0, noise: float = 0.0, **kwargs: Any
+        self,
+        *args: Any,
+        spans: Tensor | None = None,
+        guide: float = 0.0,
+        noise: float = 0.0,
+        drop: float = 0.0,
+        **kwargs: Any,
     ) -> Tensor:
-        """As `T2S.loss`, with `guide` times the guidance to the `spans` [B, N + 1, 2] of the wrapped text."""
+        """As `T2S.loss`, with `guide` times the guidance to the `spans` [B, N + 1, 2] of the wrapped text.
+
+        `drop` is the share of the items whose text is hidden, all but its length.
+        """
         kwargs["told"] = noisy(kwargs["codes"], noise, self.config.codes)
+        kwargs["text"], gone = hidden(kwargs["text"], drop, self.blank)
         layer = self.config.alignment_layer
         if layer is None or spans is None or not guide:
             return super().loss(*args, **kwargs)
         found: list[Tensor] = []
         loss = super().loss(*args, looks={layer: found}, **kwargs)
         share, known = on_words(found[0].mean(1), spans)
+        known = known & ~gone[:, None]  # nothing there tells one word from another
         missed = -share.clamp(min=1e-5).log() * known
         return loss + guide * missed.sum() / known.sum().clamp(min=1)
 
@@ -146,8 +169,14 @@ class TaughtT2S(T2S):
 class TaughtS2A(S2A):
     """S2A with noise in both kinds of codes that it is told."""
 
-    def loss(self, *args: Any, noise: float = 0.0, semantic_noise: float = 0.0, **kwargs: Any) -> Tensor:
-        """As `S2A.loss`; `noise` is in the acoustic codes that were written before."""
+    def loss(
+        self, *args: Any, noise: float = 0.0, semantic_noise: float = 0.0, drop: float = 0.0, **kwargs: Any
+    ) -> Tensor:
+        """As `S2A.loss`; `noise` is in the acoustic codes that were written before.
+
+        `drop` is the share of the items whose semantic codes are hidden, all but their number.
+        """
         kwargs["told"] = noisy(kwargs["codes"], noise, self.config.codes)
         kwargs["semantic"] = noisy(kwargs["semantic"], semantic_noise, self.config.semantic_codes)
+        kwargs["semantic"], _ = hidden(kwargs["semantic"], drop, self.blank)
         return super().loss(*args, **kwargs)
