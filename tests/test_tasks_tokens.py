@@ -37,7 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ALL: dict[str, dict[str, Any]] = {  # everything that is drawn at random
-    "t2s": {"guide": 1.0, "guide_steps": 8, "noise": 0.2, "drop": 0.2, "join": 0.4, "mix": 0.4},
+    "t2s": {"guide": 1.0, "guide_steps": 8, "noise": 0.2, "drop": 0.2, "join": 0.3, "mix": 0.3, "cross": 0.3},
     "s2a": {"noise": 0.1, "semantic_noise": 0.2, "drop": 0.2, "join": 0.5},
 }
 
@@ -241,12 +241,49 @@ def test_two_languages_meet_in_one_utterance() -> None:
     assert (chr(batch["text"][joined, 0]) == "c") == (languages[0] == 1)
 
 
+def test_utterances_exchange_their_ends_at_words() -> None:
+    """Every word keeps the codes and the bytes that are its own, wherever it comes to stand."""
+    items = [
+        small("aé b", [("aé", 0.04, 0.12), ("b", 0.12, 0.16)], 5),
+        small("c dd", [("c", 0.0, 0.08), ("dd", 0.16, 0.28)], 8),
+    ]
+    items[1]["semantic"] += 10
+    one = task("t2s")
+    one.recipe = one.recipe.replace(cross=1 - 1e-9)
+    batch = one.collate([one.features_of(item) for item in items])
+    rows = {}
+    for text, codes, spans in zip(batch["text"], batch["codes"], batch["spans"], strict=True):
+        size, text = int((codes != PADDING).sum()), text[text != PADDING]
+        said = [bytes(text[max(0, a - 1) : b - 1].tolist()).decode() for a, b in spans[:size].tolist()]
+        rows[bytes(text.tolist()).decode()] = list(zip(codes.tolist(), said, strict=False))
+    assert sorted(rows) == ["aé dd", "c b"]
+    assert rows["aé dd"] == [(0, ""), (1, "aé"), (2, "aé"), (14, "dd"), (15, "dd"), (16, "dd"), (17, "")]
+    assert rows["c b"] == [(10, "c"), (11, "c"), (12, " "), (13, " "), (3, "b"), (4, "")]
+    assert sorted(batch["pace"].tolist()) == pytest.approx(sorted([5 / 0.28, 3 / 0.24]))
+
+
+def test_only_words_of_one_language_that_have_times_are_exchanged() -> None:
+    one = task("t2s")
+    one.recipe = one.recipe.replace(cross=1 - 1e-9)
+    timed = small("a b", [("a", 0.0, 0.04), ("b", 0.04, 0.08)], 3)
+    french = small("c d", [("c", 0.0, 0.04), ("d", 0.04, 0.08)], 3, lang="fr")
+    for other in (french, small("c d", [], 3), small("c", [("c", 0.0, 0.08)], 3)):
+        batch = one.collate([one.features_of(item) for item in (timed, other)])
+        texts = {bytes(row[row != PADDING].tolist()).decode() for row in batch["text"]}
+        assert texts == {"a b", other["text"]}
+
+
 def test_nothing_is_joined_that_the_model_cannot_take() -> None:
     for limits in ({"text_length": 6}, {"code_length": 6}):
         one = task("t2s", model=limits)
         one.recipe = one.recipe.replace(join=1 - 1e-9)
         batch = one.collate([one.features_of(small("ab", [], 3)) for _ in range(2)])
         assert len(batch["text"]) == 2
+    one = task("t2s", model={"code_length": 6})
+    one.recipe = one.recipe.replace(cross=1 - 1e-9)
+    late, early = [("a", 0.0, 0.12), ("b", 0.16, 0.2)], [("c", 0.0, 0.04), ("d", 0.08, 0.2)]
+    batch = one.collate([one.features_of(item) for item in (small("a b", late, 5), small("c d", early, 5))])
+    assert batch["codes"].shape[1] <= 5
     one = task("s2a", model={"semantic_length": 7})
     one.recipe = one.recipe.replace(join=1 - 1e-9)
     assert len(one.collate([one.features_of(small("ab", [], 3)) for _ in range(2)])["codes"]) == 2

@@ -42,13 +42,15 @@ class T2SRecipe(Config):
     drop: float = 0.0  # share of utterances whose text is hidden, for guidance
     join: float = 0.0  # share of batches whose utterances go on from another one of their speaker
     mix: float = 0.0  # share of batches whose utterances go on from one in another language
+    cross: float = 0.0  # share of batches whose utterances exchange their ends, at words, with others in their language
 
     def __post_init__(self) -> None:
         for name in ("text_weight", "guide"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("noise", "drop", "join", "mix"):
+        for name in ("noise", "drop", "join", "mix", "cross"):
             self.require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
         self.require(self.join + self.mix <= 1, "mix", "at most 1 together with join")
+        self.require(self.join + self.mix + self.cross <= 1, "cross", "at most 1 together with join and mix")
         self.require(self.guide_steps is None or self.guide_steps > 0, "guide_steps", "positive, or null")
         guided = self.model.alignment_layer is not None
         self.require(guided or not self.guide, "guide", "0 where the model has no alignment_layer")
@@ -217,6 +219,8 @@ class T2STask(TokenTask):
             items = in_pairs(items, self._same_speaker, self._join)
         elif lot < self.recipe.join + self.recipe.mix:
             items = in_pairs(items, self._other_language, self._join)
+        elif lot < self.recipe.join + self.recipe.mix + self.recipe.cross:
+            items = self._crossed(items)
         return {
             "text": pad_sequence([i["text"].long() for i in items], True, PADDING),
             "languages": pad_sequence([i["languages"].long() for i in items], True),
@@ -250,6 +254,47 @@ class T2STask(TokenTask):
             "seconds": a["seconds"] + b["seconds"],
             "speaker": a["speaker"],
             "length": a["length"] + b["length"],
+        }
+
+    def _crossed(self, items: list[Features]) -> list[Features]:
+        """The items in a random order, each with the beginning of one and the end of another, put together at a word.
+
+        Sentences that nobody says make the text the only thing that tells which word comes next.
+        """
+        items = [items[i] for i in torch.randperm(len(items)).tolist()]
+        for n in range(0, len(items) - 1, 2):
+            a, b = items[n : n + 2]
+            starts = [self._word_starts(item) for item in (a, b)]
+            if a["languages"][0] != b["languages"][0] or not all(map(len, starts)):
+                continue
+            at = [int(found[torch.randint(len(found), ())]) for found in starts]
+            items[n : n + 2] = self._cross(a, b, *at), self._cross(b, a, *at[::-1])
+        return items
+
+    def _word_starts(self, item: Features) -> Tensor:
+        """Bytes at which a word begins whose first code is known, all but the first word's."""
+        starts = item["spans"][:, 0].long().unique()
+        starts = starts[(starts > 0) & (starts < len(item["text"]))]
+        return starts[(item["text"][starts - 1] == ord(" ")) & (item["text"][starts] != ord(" "))]
+
+    def _cross(self, a: Features, b: Features, a_byte: int, b_byte: int) -> Features:
+        """`a` until a byte where a word begins, then `b` from such a byte; `a` as it is if that is too long."""
+        a_code, b_code = (
+            int((item["spans"][:, 0] < byte).sum()) for item, byte in ((a, a_byte), (b, b_byte))
+        )  # what is said at a code never goes back, so these are the words' first ones
+        text = torch.cat((a["text"][:a_byte], b["text"][b_byte:]))
+        codes = torch.cat((a["codes"][:a_code], b["codes"][b_code:]))
+        if len(text) > self.recipe.model.max_bytes or len(codes) >= self.recipe.model.code_length:
+            return a
+        return {
+            **a,
+            "text": text,
+            "languages": torch.cat((a["languages"][:a_byte], b["languages"][b_byte:])),
+            "codes": codes,
+            "spans": torch.cat((a["spans"][:a_code], b["spans"][b_code:] + (a_byte - b_byte))),
+            "characters": len(bytes(text.tolist()).decode()),
+            "seconds": len(codes) / self.header.semantic_rate,
+            "length": len(codes) + 1,
         }
 
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
