@@ -272,7 +272,7 @@ class SpeakOptions(Config):
     voice: str = "celeste"
     steps: int | None = None  # intervals of the flow, not points
     method: Literal["euler", "midpoint", "rk4"] | None = None
-    cfg: float | None = None  # classifier-free guidance strength; 0: none, one pass a step instead of two
+    cfg: float | None = None  # classifier-free guidance strength; 0: none, and half the work
     sway_coef: float | None = None  # F5-TTS' sway sampling, -1 to 1; 0: evenly spaced steps
     temperature: float | None = None  # of the noise at the start or, for whisperspeech, of the tokens; lower: plainer
     top_k: int | None = None  # whisperspeech: draw among so many of the likeliest tokens; 0: among all
