@@ -91,19 +91,22 @@ def draw_beside(arguments: argparse.Namespace) -> None:
 
 
 def draw_curves(arguments: argparse.Namespace) -> None:
-    """Training loss and validation figures against steps, one row for each log."""
+    """Losses in training and in validation against steps, and the other validation figures; one row for each log."""
     figure, axes = pyplot.subplots(len(arguments.logs), 2, figsize=(11, 2.6 * len(arguments.logs)), squeeze=False)
     for line, path in zip(axes, arguments.logs, strict=True):
         rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-        for axis, prefix in zip(line, ("", "valid_"), strict=True):
-            for name in sorted({k for row in rows for k in row}):
-                wanted = name.startswith("valid_") if prefix else name == "loss"
+        found = {name for row in rows for name in row}
+        losses = [name for name in ("loss", "valid_loss") if name in found]
+        others = sorted(name for name in found - {*losses} if name.startswith("valid_"))
+        for axis, names in zip(line, (losses, others), strict=True):
+            for name in names:
                 points = [(row["step"], row[name]) for row in rows if name in row]
-                if wanted and len(points) > 1:
-                    axis.plot(*zip(*points, strict=True), label=name, marker="." if prefix else None)
-            axis.legend(fontsize=7)
+                if len(points) > 1:
+                    axis.plot(*zip(*points, strict=True), label=name, marker="." if name.startswith("valid_") else None)
+            if axis.lines:
+                axis.legend(fontsize=7)
             axis.set_yscale("log")
-            axis.tick_params(labelsize=7)
+            axis.tick_params(labelsize=7, which="both")
             axis.set_xlabel("step", fontsize=7)
         line[0].set_title(path.parent.name, fontsize=9, loc="left")
     figure.tight_layout()

@@ -394,6 +394,18 @@ def test_guided_codes_lead_away_from_those_of_hidden_input(padding: str, cached:
     assert not torch.equal(informed.argmax(-1), codes)
 
 
+def test_the_finer_codebooks_may_go_without_guidance() -> None:
+    model, semantic = s2a(), random_codes(12, 20, 1)[None]
+    codes = model.generate(semantic, voices(1), GREEDY.replace(cfg=1.5, cfg_codebooks=1)).codes
+    with torch.no_grad():
+        informed, blank = (
+            model.logits(ids, voices(1), codes)[..., :16] for ids in (semantic, torch.full_like(semantic, 20))
+        )
+    led = informed + 1.5 * (informed - blank)
+    assert torch.equal(torch.cat((led[:, :1], informed[:, 1:]), 1).argmax(-1), codes)
+    assert not torch.equal(led.argmax(-1), codes) and not torch.equal(informed.argmax(-1), codes)
+
+
 # ---- drawing --------------------------------------------------------------------------------------------------------
 
 

@@ -180,11 +180,13 @@ class TokenSamplingConfig(Config):
     # classifier-free guidance strength w in l + w (l - l_blank), of a model that was trained with a share of its inputs
     # hidden (`drop`); 0: none, and half the work
     cfg: float = 0.0
+    cfg_codebooks: int = 0  # guidance is of so many first codebooks; in the finer ones it roughens the voice; 0: of all
 
     def __post_init__(self) -> None:
         self.require(0 <= self.temperature <= 10, "temperature", "from 0 to 10")
         self.require(self.top_k >= 0, "top_k", "0 or more")
         self.require(0 <= self.cfg <= 10, "cfg", "from 0 to 10")
+        self.require(self.cfg_codebooks >= 0, "cfg_codebooks", "0 or more")
 
 
 @dataclass(frozen=True)

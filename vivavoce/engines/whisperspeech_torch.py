@@ -88,14 +88,16 @@ def choose(logits: Tensor, options: TokenSamplingConfig, draws: Draws | None) ->
     return (logits + draws.next()).argmax(-1)
 
 
-def guided(logits: Tensor, cfg: float) -> Tensor:
-    """Logits of the items and then of the same without their input [2B, ...] → further away from these [B, ...].
+def guided(logits: Tensor, options: TokenSamplingConfig) -> Tensor:
+    """Logits of the items and then of the same without their input [2B, Q, choices] → led away from these [B, Q, …].
 
     Classifier-free guidance (arXiv:2207.12598) of logits. What a model would write anyway, from its own codes before,
     counts less then; in speech that is what its slips come of (arXiv:2502.05236).
     """
     informed, blank = logits.chunk(2)
-    return informed + cfg * (informed - blank)
+    books = options.cfg_codebooks or logits.shape[1]
+    led = informed[:, :books] + options.cfg * (informed[:, :books] - blank[:, :books])
+    return torch.cat((led, informed[:, books:]), dim=1)
 
 
 @dataclass
@@ -277,7 +279,7 @@ class TokenModel(nn.Module):
         everything = torch.arange(size, device=device)
         logits = self.step(codes[:, :, :first].repeat(times, 1, 1), everything[:first], context, cache)
         for column in range(first, size):
-            said = guided(logits[:, :, -1], options.cfg) if options.cfg else logits[:, :, -1]
+            said = guided(logits[:, :, -1], options) if options.cfg else logits[:, :, -1]
             chosen = choose(said + forbidden, options, draws)
             known = given[:, :, column]
             codes[:, :, column] = torch.where(known == PADDING, chosen, known)

@@ -279,9 +279,8 @@ class T2STask(TokenTask):
 
     def _cross(self, a: Features, b: Features, a_byte: int, b_byte: int) -> Features:
         """`a` until a byte where a word begins, then `b` from such a byte; `a` as it is if that is too long."""
-        a_code, b_code = (
-            int((item["spans"][:, 0] < byte).sum()) for item, byte in ((a, a_byte), (b, b_byte))
-        )  # what is said at a code never goes back, so these are the words' first ones
+        # what is said at a code never goes back, so these are the words' first codes
+        a_code, b_code = int((a["spans"][:, 0] < a_byte).sum()), int((b["spans"][:, 0] < b_byte).sum())
         text = torch.cat((a["text"][:a_byte], b["text"][b_byte:]))
         codes = torch.cat((a["codes"][:a_code], b["codes"][b_code:]))
         if len(text) > self.recipe.model.max_bytes or len(codes) >= self.recipe.model.code_length:
