@@ -45,7 +45,7 @@ def noisy(codes: Tensor, share: float, choices: int) -> Tensor:
 def hidden(ids: Tensor, share: float, blank: int) -> tuple[Tensor, Tensor]:
     """Ids [B, T] with those of a `share` of the items replaced by `blank`, PADDING stays; and which items, bool [B].
 
-    What a model says of nothing but the length of its input is what `TokenSamplingConfig.guidance` leads away from
+    What a model says of nothing but the length of its input is what `TokenSamplingConfig.cfg` leads away from
     (arXiv:2207.12598). Drawn by torch's global generator.
     """
     if not share:
@@ -138,7 +138,8 @@ class TaughtSemantic(Semantic):
 
 
 class TaughtT2S(T2S):
-    """T2S with guided attention in its alignment layer, and noise in the codes that it is told to have written."""
+    """T2S with guided attention in its alignment layer, noise in the codes that it is told to have written, and texts
+    that are hidden."""
 
     def loss(
         self,
@@ -167,7 +168,7 @@ class TaughtT2S(T2S):
 
 
 class TaughtS2A(S2A):
-    """S2A with noise in both kinds of codes that it is told."""
+    """S2A with noise in both kinds of codes that it is told, and semantic codes that are hidden."""
 
     def loss(
         self, *args: Any, noise: float = 0.0, semantic_noise: float = 0.0, drop: float = 0.0, **kwargs: Any
