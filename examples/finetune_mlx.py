@@ -34,9 +34,11 @@ def read(system: NanospeechSystem, wav: Path) -> dict[str, Any]:
     words, _ = normalise(wav.with_suffix(".txt").read_text(encoding="utf-8"))
     text = f" {system.tokenizer.fit(words)[0].strip()} "  # the silences at both ends belong to a space
     ids = np.array(system.tokenizer.encode(text))
-    frames = system.duration.predict(mx.array(ids)[None], mx.array(voice.embedding)[None])[0]
+    frames = np.array(system.duration.predict(mx.array(ids)[None], mx.array(voice.embedding)[None])[0])
+    if system.model.config.text_align != "letters":
+        frames = evenly_in_words(text, frames)
     mel = system.log_mel(mx.array(voice.samples)[None])[0]
-    return {"mel": mel, "text": ids, "durations": evenly_in_words(text, np.array(frames)), "speaker": voice.embedding}
+    return {"mel": mel, "text": ids, "durations": frames, "speaker": voice.embedding}
 
 
 def batch(items: list[dict[str, Any]]) -> dict[str, mx.array]:

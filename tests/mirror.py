@@ -48,7 +48,6 @@ ONLY: dict[str, tuple[str, ...]] = {
     "engines/nanospeech": (
         "DiT.__init__.calm",
         "not its weight's, which may be quantised",
-        "The tiny number gives a channel",
         "Backend is lazy",
         "as torch, where none is named",
     ),

@@ -14,7 +14,8 @@ from test_train import newest, recipe, rows
 from vivavoce.config import NanospeechConfig
 from vivavoce.text import CharTokenizer
 from vivavoce.train.export import export
-from vivavoce.train.lexicon import SLOTS, Lexicon, PronouncingNanospeech
+from vivavoce.train.lessons import TaughtNanospeech
+from vivavoce.train.lexicon import SLOTS, Lexicon
 from vivavoce.train.loop import Run
 from vivavoce.train.tasks import load_task
 
@@ -74,7 +75,7 @@ def test_every_place_of_a_batch_holds_its_words_characters(lexicon: Lexicon) -> 
 
 def test_words_are_learnt_and_the_speech_is_not_forgotten(lexicon: Lexicon) -> None:
     torch.manual_seed(0)
-    model = PronouncingNanospeech(TINY, len(lexicon.inventory), weight=1.0)
+    model = TaughtNanospeech(TINY, phones=len(lexicon.inventory), phones_weight=1.0)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     speech = {
         "mel": torch.randn(1, 8, 100), "speaker": torch.randn(1, 4),
@@ -100,7 +101,7 @@ def test_words_are_learnt_and_the_speech_is_not_forgotten(lexicon: Lexicon) -> N
 
 
 def test_each_character_has_its_slots(lexicon: Lexicon) -> None:
-    model = PronouncingNanospeech(TINY, len(lexicon.inventory), weight=1.0)
+    model = TaughtNanospeech(TINY, phones=len(lexicon.inventory), phones_weight=1.0)
     assert model.pronunciation.out_features == SLOTS * (len(lexicon.inventory) + 1)
 
 

@@ -139,7 +139,7 @@ def preview(
 @app.command("train", cls=ManyValues)
 def train(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="vocoder, duration, nanospeech, semantic, codec, t2s or s2a.")
+        str, typer.Argument(metavar="TASK", help="vocoder, duration, nanospeech, aligner, semantic, codec, t2s or s2a.")
     ],
     config: Annotated[Path, typer.Option(metavar="FILE", help="The JSON config of the model and the run.")],
     data: Annotated[list[str], typer.Option(metavar="SHARD...", help="Shards: paths, globs, URLs (https, s3, hf).")],

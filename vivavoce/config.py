@@ -181,8 +181,9 @@ class NanospeechConfig(Config):
     text_layers: int = 4  # ConvNeXt-V2 blocks over the text
     # "pad": text padded at its end to the number of frames, as E2, F5 and nanospeech do.
     # "average": each character gets the same number of frames (ZipVoice arXiv:2506.13053).
-    # "durations": each character gets the frames that the duration model, or the data's word times, give it.
-    text_align: Literal["pad", "average", "durations"] = "pad"
+    # "durations": each word gets the frames that the duration model, or the data's word times, give it, and each of its
+    # characters the same share. "letters": each character gets its own, from the duration model or an aligner.
+    text_align: Literal["pad", "average", "durations", "letters"] = "pad"
     rotary: Literal["first_head", "all_heads"] = "first_head"  # published: applied before the split into heads
     adaln: Literal["per_block", "shared"] = "per_block"
     audio_prompt: bool = True  # a channel with the reference's mel frames, for infilling
@@ -204,6 +205,11 @@ class NanospeechConfig(Config):
         self.require(0 <= self.dropout < 1, "dropout", "from 0 to below 1")
         self.require(self.audio_prompt or self.speaker_dim > 0, "audio_prompt", "true where there is no speaker vector")
 
+    @property
+    def by_durations(self) -> bool:
+        """Whether it is to be told how many frames the characters have."""
+        return self.text_align in ("durations", "letters")
+
 
 @dataclass(frozen=True)
 class DurationConfig(Config):
@@ -223,6 +229,7 @@ class DurationConfig(Config):
     rotary: Literal["first_head", "all_heads"] = "first_head"
     speaker_dim: int = 0
     dropout: float = 0.0
+    letters: bool = False  # whether "characters" has learned how long each character is, or only words and pauses
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "dim", "depth", "heads", "head_dim", "ff_mult", "text_dim"):
@@ -232,6 +239,7 @@ class DurationConfig(Config):
         self.require(self.text_dim % 2 == 0, "text_dim", "even, for the position embedding comes in pairs")
         self.require(self.head_dim % 2 == 0, "head_dim", "even, for the rotary embedding turns pairs")
         self.require(0 <= self.dropout < 1, "dropout", "from 0 to below 1")
+        self.require(not self.letters or self.kind == "characters", "letters", 'false where kind is "transformer"')
 
 
 @dataclass(frozen=True)

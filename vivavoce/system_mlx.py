@@ -111,6 +111,8 @@ class NanospeechSystem:
             theirs.n_mels,
         ):
             raise ValueError(f"the vocoder's frames ({theirs.to_dict()}) are not the model's ({mel.to_dict()})")
+        if model.config.text_align == "letters" and not (duration is not None and duration.config.letters):
+            raise ValueError("the model asks for the length of each letter, but the duration model knows only words'")
         self.where = where
         self.model = model
         self.model.set_dtype(where.dtype)
@@ -209,7 +211,7 @@ class NanospeechSystem:
             times=solvers.schedule(options.steps, options.sway_coef),
             method=options.method,
             cfg=options.cfg,
-            durations=self._stretch(durations, voices, known) if config.text_align == "durations" else None,
+            durations=self._stretch(durations, voices, known) if config.by_durations else None,
             prompt=None if prompts is None else pad_sequence(prompts).astype(dtype),
             prompt_lengths=None if prompts is None else mx.array(known),
             speaker=self._vectors(voices).astype(dtype) if config.speaker_dim else None,
@@ -309,7 +311,10 @@ class NanospeechSystem:
         assert isinstance(self.duration, CharacterDurations)
         speaker = self._vectors(voices) if self.duration.config.speaker_dim else None
         frames = np.array(self.duration.predict(self._ids(read), speaker))
-        return [evenly_in_words(t, f[: len(t)]) for t, f in zip(read, frames, strict=True)]
+        own = [f[: len(t)] for t, f in zip(read, frames, strict=True)]
+        if self.model.config.text_align == "letters":
+            return own
+        return [evenly_in_words(t, f) for t, f in zip(read, own, strict=True)]
 
     def _prompt(self, voice: Voice) -> mx.array:
         """Log-mel frames [P, M] of the reference."""

@@ -65,7 +65,7 @@ class WhisperMel(nn.Module):
 
 
 class WhisperEncoder(nn.Module):
-    """Log-mel frames of a 30 s window [B, 2 N, M] → [B, N, D]."""
+    """Log-mel frames of a 30 s window, or less [B, 2 N, M] → [B, N, D]."""
 
     positions: Tensor
 
@@ -81,7 +81,8 @@ class WhisperEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        x = F.gelu(self.conv2(F.gelu(self.conv1(mel.transpose(1, 2))))).transpose(1, 2) + self.positions
+        x = F.gelu(self.conv2(F.gelu(self.conv1(mel.transpose(1, 2))))).transpose(1, 2)
+        x = x + self.positions[: x.shape[1]]
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -1,10 +1,4 @@
-"""Pronunciation as a second lesson: the text encoder also learns to spell out a dictionary's phones.
-
-Few hours of speech hold a few thousand words, and English spelling does not tell how the others sound. A pronouncing
-dictionary does: its words, strung together as if they were text, go through the text encoder, and a linear layer on top
-of it is trained to give each word's phones (CTC; Graves et al. 2006). The layer is thrown away after training: what
-speaks needs neither dictionary nor phones.
-"""
+"""A pronouncing dictionary as batches of words and their phones, for `lessons.py`."""
 
 from __future__ import annotations
 
@@ -14,12 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vivavoce.config import NanospeechConfig
-from vivavoce.engines.nanospeech_torch import FILLER, Nanospeech
+from vivavoce.engines.nanospeech_torch import FILLER
 from vivavoce.text import CharTokenizer
 
 WORDS = 8  # dictionary words in one made-up line
@@ -89,37 +81,3 @@ class Lexicon:
         ]
         phones = [torch.tensor(self.phones[index]) for row in chosen for index in row]
         return {"words": text, "places": pad_sequence(places, True, -1), "phones": pad_sequence(phones, True, 0)}
-
-
-class PronouncingNanospeech(Nanospeech):
-    """The model with its second lesson. Its `forward` takes a batch of the lexicon beside the speech."""
-
-    def __init__(self, config: NanospeechConfig, phones: int, weight: float):
-        super().__init__(config)
-        self.weight = weight
-        self.pronunciation = nn.Linear(config.text_dim, SLOTS * (phones + 1))
-
-    def forward(
-        self,
-        *args: Tensor,
-        words: Tensor | None = None,
-        places: Tensor | None = None,
-        phones: Tensor | None = None,
-        **kwargs: Tensor,
-    ) -> Tensor:
-        loss = self.loss(*args, **kwargs)  # type: ignore[arg-type]
-        if words is not None and places is not None and phones is not None:
-            loss = loss + self.weight * self.pronunciation_loss(words, places, phones)
-        return loss
-
-    def pronunciation_loss(self, words: Tensor, places: Tensor, phones: Tensor) -> Tensor:
-        """Mean CTC loss of a phone, for a batch as `Lexicon.batch` makes it."""
-        encoded = self.transformer.text_encoder.characters(words)  # [L, T, text_dim]
-        present = places >= 0
-        x = encoded.flatten(0, 1)[places.clamp(min=0)]  # [W, C, text_dim]
-        logits = self.pronunciation(x).float().unflatten(-1, (SLOTS, -1)).flatten(1, 2)  # [W, C * SLOTS, phones + 1]
-        sizes = (phones > 0).sum(1)
-        losses = F.ctc_loss(
-            logits.log_softmax(-1).transpose(0, 1), phones, SLOTS * present.sum(1), sizes, reduction="none"
-        )
-        return losses.sum() / sizes.sum()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vivavoce.train.tasks import Task  # which may begin with a model itself
 
 # Model settings in which a run may differ from what it begins with; any other changes what the weights mean
-FREE = ("vocab_size", "dropout")
+FREE = ("vocab_size", "dropout", "text_align", "letters")
 EMBEDDING = "text_encoder.embed.weight"  # the end of its name; row 0 is the filler, row i + 1 character i
 
 
