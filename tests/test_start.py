@@ -67,11 +67,13 @@ def folder(tmp_path: Path) -> Path:
 # ---- vocabularies ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["nanospeech", "duration"])
+@pytest.mark.parametrize("name", ["nanospeech", "duration", "aligner"])
 def test_the_bundled_models_learn_new_characters_and_keep_the_old(name: str) -> None:
     weights, config = bundled(name)
     characters = config["characters"]
     recipe = {"model": {**config["model"], "vocab_size": len(characters) + 2}, "characters": f"ä{characters}ö"}
+    if name != "aligner":
+        recipe["aligner"] = "aligner-with-ä-and-ö"
     model, said = begun("bundled", load_task(name, recipe))
     old, new = rows_of(weights), rows_of(model.state_dict())
     assert torch.equal(new[0], old[0])  # the filler

@@ -181,7 +181,10 @@ def load_aligner(name: str, characters: str, mel: MelConfig, speaker_dim: int) -
     where = str(folder / "config.json")
     config = AlignerConfig.from_dict(values.get("model", {}), where)
     if list(values.get("characters", "")) != list(characters):
-        raise ValueError(f"{where}: its characters differ from the recipe's, {characters!r}")
+        raise ValueError(
+            f"{where}: its characters differ from the recipe's, {characters!r}; "
+            "`vivavoce train aligner --from bundled` teaches it others"
+        )
     if config.mel != mel:
         raise ValueError(f"{where}: its mels differ from the recipe's, {json.dumps(mel.to_dict())}")
     if config.speaker_dim not in (0, speaker_dim):
