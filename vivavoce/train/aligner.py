@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from vivavoce.checkpoints import ASSETS, read_config
 from vivavoce.checkpoints_torch import fill, read_weights
 from vivavoce.config import Config, MelConfig, TrainConfig
-from vivavoce.engines.nanospeech_torch import TextEncoder
+from vivavoce.engines.nanospeech_torch import TextEncoder, character_index
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def shares(distances: np.ndarray) -> np.ndarray:
         counts[character] += 1
         character -= int(stepped[frame, character])
     return counts
+
+
+def equal_shares(spans: Tensor, frames: Tensor) -> Tensor:
+    """Frames of each character [T]: those of a span, by its number in `spans` [T], share its `frames` [S] equally."""
+    return (frames / spans.bincount(minlength=len(frames)).clamp(min=1))[spans]
 
 
 class Aligner(nn.Module):
@@ -139,14 +144,11 @@ class Aligner(nn.Module):
             inside, known = text[item] >= 0, frames[item] >= 0
             own, heard, parts = guess[item][inside], mel[item, : lengths[item]], spans[item][inside]
             if evenly:
-                size = parts.bincount(minlength=int(known.sum())).clamp(min=1)
-                counts = (frames[item][known] / size)[parts].cpu()
+                counts = equal_shares(parts, frames[item][known])
             else:
-                counts = self.durations(own, heard, parts, frames[item][known])
-            middles = torch.arange(len(heard)) + 0.5
-            ends = counts.cumsum(0) * (len(heard) / counts.sum().clamp(min=1e-6))
-            index = torch.searchsorted(ends, middles).clamp(max=len(own) - 1)
-            rows.append(own[index.to(own.device)])
+                counts = self.durations(own, heard, parts, frames[item][known]).to(own.device)
+            index, _ = character_index(counts[None], lengths[item : item + 1], len(heard))
+            rows.append(own[index[0]])
             found.append(self._scaled(heard.float()))
         return F.mse_loss(torch.cat(rows).float(), torch.cat(found))
 

@@ -34,7 +34,7 @@ from vivavoce.engines.semantic_torch import HOP, SAMPLE_RATE, Whisper
 from vivavoce.mel_torch import LogMel
 from vivavoce.speaker_torch import SpeakerConfig, SpeakerEncoder, load_speaker_encoder
 from vivavoce.text import CharTokenizer
-from vivavoce.train.aligner import Aligner, AlignerRecipe, load_aligner
+from vivavoce.train.aligner import Aligner, AlignerRecipe, equal_shares, load_aligner
 from vivavoce.train.alignment import align
 from vivavoce.train.codec import CodecRecipe, CodecTask
 from vivavoce.train.critics import Critics
@@ -242,6 +242,17 @@ class TextTask(Task):
         if self.aligner is not None:
             item["letters"] = self.aligner.place(item["text"], mel, item["spans"], item["frames"], item["speaker"])
 
+    def speech(self, items: list[Features]) -> Batch:
+        """Padded mels, texts, the mels' lengths and, where the model wants them, speaker vectors."""
+        batch = {
+            "mel": pad_sequence([i["mel"].float() for i in items], True),
+            "text": pad_sequence([i["text"].long() for i in items], True, FILLER),
+            "lengths": torch.tensor([len(i["mel"]) for i in items]),
+        }
+        if self.speaker_dim:
+            batch["speaker"] = torch.stack([i["speaker"] for i in items])
+        return batch
+
     def fingerprint(self) -> str:
         placed = f" {self.aligner.fingerprint()}" if self.aligner is not None else ""
         return f"text {self.recipe.characters} {self.speaker_dim} {json.dumps(self.mel.to_dict())}{placed}"
@@ -319,16 +330,10 @@ class AlignerTask(TextTask):
         return f"aligner {super().fingerprint()}"
 
     def collate(self, items: list[Features]) -> Batch:
-        batch = {
-            "mel": pad_sequence([i["mel"].float() for i in items], True),
-            "text": pad_sequence([i["text"].long() for i in items], True, FILLER),
-            "lengths": torch.tensor([len(i["mel"]) for i in items]),
+        return self.speech(items) | {
             "spans": pad_sequence([i["spans"].long() for i in items], True),
             "frames": pad_sequence([i["frames"] for i in items], True, -1.0),
         }
-        if self.speaker_dim:
-            batch["speaker"] = torch.stack([i["speaker"] for i in items])
-        return batch
 
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
         return model(**batch, evenly=self.step < self.recipe.even_steps)
@@ -398,22 +403,13 @@ class NanospeechTask(TextTask):
         return f"nanospeech {super().fingerprint()}{heard}"
 
     def collate(self, items: list[Features]) -> Batch:
-        batch = {
-            "mel": pad_sequence([i["mel"].float() for i in items], True),
-            "text": pad_sequence([i["text"].long() for i in items], True, FILLER),
-            "lengths": torch.tensor([len(i["mel"]) for i in items]),
-        }
+        batch = self.speech(items)
         if self.recipe.model.text_align == "letters":
             batch["durations"] = pad_sequence([i["letters"] for i in items], True)
         if self.recipe.model.text_align == "durations":
             # the characters of a span share its frames evenly: that is what word times can tell
-            shares = []
-            for i in items:
-                spans = i["spans"].long()
-                shares.append((i["frames"] / spans.bincount(minlength=len(i["frames"])).clamp(min=1))[spans])
+            shares = [equal_shares(i["spans"].long(), i["frames"]) for i in items]
             batch["durations"] = pad_sequence(shares, True)
-        if self.speaker_dim:
-            batch["speaker"] = torch.stack([i["speaker"] for i in items])
         if self.recipe.whisper:
             batch["heard"] = pad_sequence([i["heard"] for i in items], True)
         return batch
