@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import string
 import sys
 import tarfile
 from collections import Counter
@@ -146,7 +147,7 @@ def test_a_line_has_the_speaker_that_the_first_shards_gave_it(make: ModuleType) 
 
 
 def test_speakers_are_shared_out_as_the_document_says(make: ModuleType) -> None:
-    for lang in "en", "es":
+    for lang in make.LINES:
         names = Counter(make.speaker(line, lang)[0] for line in range(make.LINES[lang]))
         builtin = [names.pop(name) for name in make.VOICES]
         assert sum(builtin) / make.LINES[lang] == pytest.approx(0.6, abs=0.05)
@@ -175,6 +176,21 @@ def test_spanish_sentences_are_plain_words_and_none_is_in_the_list_to_judge_by(m
     assert not set(lines) & set(listed)
     assert set("".join(lines + listed).lower()) <= set("abcdefghijklmnopqrstuvwxyzáéíñóúü ,.?!¿¡")
     assert len({word.strip(",.?!¿¡").lower() for line in lines for word in line.split()}) > 2000
+
+
+def test_the_lines_of_rare_words_have_what_the_first_lines_lack(make: ModuleType) -> None:
+    def words_of(lines: list[str]) -> Counter[str]:
+        return Counter(re.findall(r"[a-z']+", " ".join(line.split("\t")[0] for line in lines).lower()))
+
+    lines = make.read_sentences(make.SENTENCES["words"])
+    first = words_of(make.read_sentences(make.SENTENCES["en"])[:2975])
+    rare = [word for word in words_of(lines) if first[word] < 3]
+    assert len(lines) == make.LINES["words"] and len(rare) > 8000
+    assert set("".join(line.split("\t")[0] for line in lines)) <= set(string.ascii_letters + " ,.?!:")
+    for path in (ROOT / "benchmarks" / "sentences").glob("*.txt"):
+        assert not {line.split("\t")[0] for line in lines} & set(path.read_text(encoding="utf-8").splitlines())
+    assert make.language("words") == "en"
+    assert make.speaker(0, "words")[0] == "blend-046" and make.speaker(7, "words")[0] == "nash"
 
 
 def test_held_out_speakers_are_as_their_recordings_say(make: ModuleType) -> None:

@@ -3,6 +3,7 @@
     pip install vivavoce -r recipes/corpus/requirements.txt
     python recipes/corpus/make.py shards corpus --start 2975 --stop 6000 --jobs 4
     python recipes/corpus/make.py shards corpus --lang es
+    python recipes/corpus/make.py shards corpus --words
     python recipes/corpus/make.py wavs teacher --sentences benchmarks/sentences/harvard-40.txt --voices celeste,orion
     python recipes/corpus/make.py blends benchmarks/recordings/blends.tar
 
@@ -40,11 +41,17 @@ from teacher import LANGUAGES, SAMPLE_RATE, Reading, Recipe, Teacher, fetch
 from vivavoce.audio import write_whole
 
 HERE = Path(__file__).resolve().parent
-SENTENCES = {"en": HERE / "sentences.tsv.gz", "es": HERE / "sentences-es.tsv.gz"}
+# The lists of sentences: English, Spanish, and English ones for the words that the first hardly has (words.py).
+SENTENCES = {
+    "en": HERE / "sentences.tsv.gz",
+    "es": HERE / "sentences-es.tsv.gz",
+    "words": HERE / "sentences-words.tsv.gz",
+}
+SEEDS = {"en": 5000, "es": 20_000, "words": 40_000}  # of the lines' speakers
 CACHE = Path.home() / ".cache" / "vivavoce" / "teacher"
 SHARD = 200  # lines in a shard
 # What `shards` reads. The English lines from there on are benchmarks/sentences/corpus-60.txt: nobody trains on them.
-LINES = {"en": 12_292, "es": 860}
+LINES = {"en": 12_292, "es": 860, "words": 3000}
 
 VOICES = {"celeste": "af_heart", "luna": "af_bella", "nash": "am_michael", "orion": "bm_george", "rhea": "bf_emma"}
 WOMEN = (
@@ -84,9 +91,15 @@ def in_language(recipe: Recipe, lang: str) -> Recipe:
     return own | {"ef_dora" if women > 0.5 else "em_alex": SPANISH}
 
 
-def speaker(line: int, lang: str = "en") -> tuple[str, Recipe, float]:
-    """Who reads a line of a language's corpus: name, recipe and speed."""
-    order = random.Random((5000 if lang == "en" else 20_000) + line)
+def language(sentences: str) -> str:
+    """The language of a list of sentences."""
+    return "en" if sentences == "words" else sentences
+
+
+def speaker(line: int, sentences: str = "en") -> tuple[str, Recipe, float]:
+    """Who reads a line of a list of sentences: name, recipe and speed."""
+    lang = language(sentences)
+    order = random.Random(SEEDS[sentences] + line)
     if order.random() < 0.6:
         name = sorted(VOICES)[line % 5]
         return name, in_language({VOICES[name]: 1.0}, lang), 1.0
@@ -207,21 +220,22 @@ def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def plan(out: Path, start: int, stop: int, lang: str = "en") -> dict[Path, range]:
-    """The shards of lines `start` to `stop` that `out` lacks, cut at multiples of SHARD, and the lines of each.
+def plan(out: Path, start: int, stop: int, sentences: str = "en") -> dict[Path, range]:
+    """The shards of lines `start` to `stop` of a list that `out` lacks, cut at multiples of SHARD, with their lines.
 
     Raises ValueError for a wrong range, and where a shard in `out` holds other parts of these lines.
     """
-    if not 0 <= start < stop <= LINES[lang]:
+    if not 0 <= start < stop <= LINES[sentences]:
         raise ValueError(
-            f"--start is {start} and --stop {stop}; they must be from 0 to {LINES[lang]}, the first below the second"
+            f"--start is {start} and --stop {stop}; they must be from 0 to {LINES[sentences]}, the first below the "
+            f"second"
         )
     shards = {}
     for first in range(start - start % SHARD, stop, SHARD):
         lines = range(max(first, start), min(first + SHARD, stop))
-        shards[out / f"{lang}-{lines[0]:06d}-{lines[-1]:06d}.tar"] = lines
-    for path in sorted(out.glob(f"{lang}-*-*.tar")):
-        edges = re.fullmatch(rf"{lang}-(\d{{6}})-(\d{{6}})", path.stem)
+        shards[out / f"{sentences}-{lines[0]:06d}-{lines[-1]:06d}.tar"] = lines
+    for path in sorted(out.glob(f"{sentences}-*-*.tar")):
+        edges = re.fullmatch(rf"{sentences}-(\d{{6}})-(\d{{6}})", path.stem)
         if edges and path not in shards and int(edges[1]) < stop and int(edges[2]) >= start:
             raise ValueError(
                 f"{path} has a part of the lines {start} to {stop - 1}; choose --start and --stop so that they meet "
@@ -230,14 +244,15 @@ def plan(out: Path, start: int, stop: int, lang: str = "en") -> dict[Path, range
     return {path: lines for path, lines in shards.items() if not path.exists()}
 
 
-def make_shards(out: Path, start: int, stop: int, lang: str, jobs: int, folder: Path) -> None:
-    """Read lines `start` to `stop` of a language's corpus into shards of 200 lines: out/LANG-FIRST-LAST.tar."""
-    shards = plan(out, start, stop, lang)
-    sentences = [line.split("\t") for line in read_sentences(SENTENCES[lang])]
+def make_shards(out: Path, start: int, stop: int, sentences: str, jobs: int, folder: Path) -> None:
+    """Read lines `start` to `stop` of a list of sentences into shards of 200: out/LIST-FIRST-LAST.tar."""
+    shards = plan(out, start, stop, sentences)
+    texts = [line.split("\t") for line in read_sentences(SENTENCES[sentences])]
     total = sum(map(len, shards.values()))
     fetch(folder)
     out.mkdir(parents=True, exist_ok=True)
-    wishes = [Wish(sentences[i][0], *speaker(i, lang), lang) for lines in shards.values() for i in lines]
+    lang = language(sentences)
+    wishes = [Wish(texts[i][0], *speaker(i, sentences), lang) for lines in shards.values() for i in lines]
     read = zip(wishes, readings(wishes, folder, jobs), strict=True)
     seconds: list[float] = []
     skipped: Counter[str] = Counter()
@@ -250,7 +265,7 @@ def make_shards(out: Path, start: int, stop: int, lang: str, jobs: int, folder: 
                 if isinstance(reading, str):
                     skipped[reading] += 1
                     continue
-                samples[f"{lang}-{i:06d}"] = sample(wish, reading, sentences[i][1])
+                samples[f"{sentences}-{i:06d}"] = sample(wish, reading, texts[i][1])
                 seconds.append(len(reading.samples) / SAMPLE_RATE)
             write_whole(path, tar(samples))
     print(f"{out}: {len(shards)} new shards, {len(seconds)} utterances, {sum(seconds) / 3600:.2f} h", file=sys.stderr)
@@ -333,6 +348,7 @@ def parser() -> argparse.ArgumentParser:
     shards.add_argument("--start", type=int, default=0, metavar="LINE", help="first line (0)")
     stops = ", ".join(f"{lang}: {stop}" for lang, stop in LINES.items())
     shards.add_argument("--stop", type=int, metavar="LINE", help=f"line to end before ({stops})")
+    shards.add_argument("--words", action="store_true", help="the English lines of words that the others hardly have")
     wavs = what.add_parser("wavs", help="sentences of your own as DIR/VOICE/NNN.wav with NNN.txt")
     wavs.add_argument("out", type=Path, metavar="DIR")
     wavs.add_argument("--sentences", type=Path, required=True, metavar="FILE", help="one a line; .gz too")
@@ -362,8 +378,11 @@ def main() -> int:
     args = parser().parse_args()
     try:
         if args.what == "shards":
-            stop = LINES[args.lang] if args.stop is None else args.stop
-            make_shards(args.out, args.start, stop, args.lang, args.jobs, args.teacher)
+            if args.words and args.lang != "en":
+                raise ValueError(f"--words goes with --lang en; here it is {args.lang}")
+            sentences = "words" if args.words else args.lang
+            stop = LINES[sentences] if args.stop is None else args.stop
+            make_shards(args.out, args.start, stop, sentences, args.jobs, args.teacher)
         elif args.what == "wavs":
             names = [name.strip() for name in args.voices.split(",") if name.strip()]
             make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.lang, args.jobs, args.teacher)
