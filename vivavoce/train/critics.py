@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from vivavoce.train.losses import LowBand
+
 
 class PeriodCritic(nn.Module):
     """Looks at every p-th sample: waveform [B, S] → judgement of each place and the layers' features."""
@@ -71,15 +73,19 @@ class SpectrumCritic(nn.Module):
 
 
 class Critics(nn.Module):
-    """All of them, and what they have to say. A step asks two periods and one resolution, drawn at random."""
+    """All of them, and what they have to say. A step asks two periods and one resolution, drawn at random, or `one`."""
 
     def __init__(self, periods: Sequence[int] = (2, 3, 5, 7, 11), sizes: Sequence[int] = (2048, 1024, 512),
-                 period_channels: int = 16, spectrum_channels: int = 16):  # fmt: skip
+                 period_channels: int = 16, spectrum_channels: int = 16, one: bool = False):  # fmt: skip
         super().__init__()
+        self.one = one
         self.periods = nn.ModuleList(PeriodCritic(p, period_channels) for p in periods)
         self.spectra = nn.ModuleList(SpectrumCritic(s, spectrum_channels) for s in sizes)
 
     def asked(self) -> list[nn.Module]:
+        if self.one:
+            everybody = [*self.periods, *self.spectra]
+            return [everybody[int(torch.randint(len(everybody), ()))]]
         periods = torch.randperm(len(self.periods))[:2].tolist()
         return [*(self.periods[i] for i in periods), self.spectra[int(torch.randint(len(self.spectra), ()))]]
 
@@ -109,3 +115,25 @@ class Critics(nn.Module):
                          for a, b in zip(features, wanted, strict=True)]  # fmt: skip
             matching = matching + torch.stack(distances).mean()
         return found / len(critics), matching / len(critics)
+
+
+class BandCritics(nn.Module):
+    """Critics of the whole sound, of whom a step asks one, and of its low band, of whom it asks three.
+
+    A voice's first harmonics are a twentieth of the spectrum, so critics of the whole hardly look at them, and an
+    eighth of the samples is quickly looked at.
+    """
+
+    def __init__(self, whole: Critics, low: Critics):
+        super().__init__()
+        self.band, self.whole, self.low = LowBand(), whole, low
+
+    def forward(self, made: Tensor, recorded: Tensor) -> Tensor:
+        """As of `Critics`: the sum over both."""
+        return self.whole(made, recorded) + self.low(self.band(made), self.band(recorded))
+
+    def judge(self, made: Tensor, recorded: Tensor) -> tuple[Tensor, Tensor]:
+        """As of `Critics`: the sums over both."""
+        found, matching = self.whole.judge(made, recorded)
+        found_low, matching_low = self.low.judge(self.band(made), self.band(recorded))
+        return found + found_low, matching + matching_low

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,27 @@ from torch import Tensor, nn
 from vivavoce.audio import mel_filterbank
 from vivavoce.config import MelConfig
 
-LONGEST_WINDOW = 2048  # samples; half of it is mirrored at both ends, so sounds must be longer than that half
+WINDOWS = {512: 50, 1024: 100, 2048: 160}  # samples: mel bands. Half a window is mirrored at both ends of a sound,
+# which must be longer than that half
+LOW_WINDOWS = (128, 256, 512, 1024)  # of the low band, whose harmonics only long windows tell apart: 43 to 341 ms
+LOW_BAND = 8  # the low band is what an eighth of the sample rate can carry, 1.5 kHz of 12
+
+
+class LowBand(nn.Module):
+    """Waveform [B, S] → its low band [B, ⌈S / 8⌉], at an eighth of the sample rate."""
+
+    taps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reach = 12 * LOW_BAND
+        place = torch.arange(-self.reach, self.reach + 1, dtype=torch.float64)
+        window = torch.kaiser_window(2 * self.reach + 1, periodic=False, beta=8.0, dtype=torch.float64)
+        taps = torch.sinc(0.9 * place / LOW_BAND) * window
+        self.register_buffer("taps", (taps / taps.sum()).float(), persistent=False)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        return F.pad(wave, (self.reach, self.reach)).unfold(-1, len(self.taps), LOW_BAND) @ self.taps
 
 
 class SpectralLosses(nn.Module):
@@ -22,14 +43,22 @@ class SpectralLosses(nn.Module):
     (instantaneous frequency) as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence has no say.
     """
 
-    def __init__(self, mel: MelConfig, mel_weight: float, stft_weight: float, phase_weight: float):
+    def __init__(
+        self,
+        mel: MelConfig,
+        mel_weight: float,
+        stft_weight: float,
+        phase_weight: float,
+        sizes: Sequence[int] = tuple(WINDOWS),
+    ):
         super().__init__()
         self.mel_weight, self.stft_weight, self.phase_weight = mel_weight, stft_weight, phase_weight
-        self.sizes = (512, 1024, LONGEST_WINDOW)
-        for size, count in zip(self.sizes, (50, 100, 160), strict=True):
+        self.sizes = sizes
+        for size in sizes:
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
-            bank = torch.from_numpy(mel_filterbank(mel.sample_rate, size, count))
-            self.register_buffer(f"bank{size}", bank, persistent=False)
+            if mel_weight:
+                bank = torch.from_numpy(mel_filterbank(mel.sample_rate, size, WINDOWS[size]))
+                self.register_buffer(f"bank{size}", bank, persistent=False)
         self.floor = mel.floor
 
     def forward(self, made: Tensor, recorded: Tensor) -> Tensor:
@@ -39,8 +68,8 @@ class SpectralLosses(nn.Module):
             # not abs(): its gradient is undefined at 0, where an untrained vocoder begins
             a = (ours.real.square() + ours.imag.square() + 1e-9).sqrt()
             b = theirs.abs()
-            bank = getattr(self, f"bank{size}")
             if self.mel_weight:
+                bank = getattr(self, f"bank{size}")
                 total = total + self.mel_weight * F.l1_loss(self._log(a @ bank), self._log(b @ bank))
             if self.stft_weight:
                 convergence = (a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)).clamp(min=1e-3)

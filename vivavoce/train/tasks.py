@@ -37,10 +37,10 @@ from vivavoce.text import CharTokenizer
 from vivavoce.train.aligner import Aligner, AlignerRecipe, equal_shares, load_aligner
 from vivavoce.train.alignment import align
 from vivavoce.train.codec import CodecRecipe, CodecTask
-from vivavoce.train.critics import Critics
+from vivavoce.train.critics import BandCritics, Critics
 from vivavoce.train.lessons import TaughtNanospeech
 from vivavoce.train.lexicon import Lexicon
-from vivavoce.train.losses import LONGEST_WINDOW, SpectralLosses
+from vivavoce.train.losses import LOW_BAND, LOW_WINDOWS, WINDOWS, LowBand, SpectralLosses
 from vivavoce.train.shards import Features, Utterance
 from vivavoce.train.task import Batch, Metrics, Task
 from vivavoce.train.tasks_semantic import SemanticRecipe, SemanticTask
@@ -58,14 +58,16 @@ class VocoderRecipe(Config):
     mel_weight: float = 1.0
     stft_weight: float = 0.5
     phase_weight: float = 0.5
+    low_weight: float = 0.0  # of the spectral losses of the low band alone; above 0, critics look at it, too
     adversarial_weight: float = 0.0  # of being told from recordings by the critics; 0 for both: no critics
     matching_weight: float = 0.0  # of the distance between what the critics see in sound made and recorded
 
     def __post_init__(self) -> None:
-        least = LONGEST_WINDOW // 2 // self.model.mel.hop + 1
+        longest = max(LOW_BAND * max(LOW_WINDOWS) if self.low_weight else 0, *WINDOWS)
+        least = longest // 2 // self.model.mel.hop + 1
         self.require(self.crop >= least, "crop", f"at least {least}, for the losses' longest window")
-        for name in ("mel_weight", "stft_weight", "phase_weight", "adversarial_weight", "matching_weight"):
-            self.require(getattr(self, name) >= 0, name, "0 or more")
+        for name in ("mel", "stft", "phase", "low", "adversarial", "matching"):
+            self.require(getattr(self, f"{name}_weight") >= 0, f"{name}_weight", "0 or more")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class VocoderTask(Task):
         self.recipe, self.mel = recipe, recipe.model.mel
         self.log_mel = LogMel(self.mel)
         self.losses = SpectralLosses(self.mel, recipe.mel_weight, recipe.stft_weight, recipe.phase_weight)
+        self.band = LowBand()
+        self.low_losses = SpectralLosses(self.mel, 0.0, 1.0, 1.0, LOW_WINDOWS)
 
     def build(self) -> Vocoder:
         return Vocoder(self.recipe.model)
@@ -151,17 +155,20 @@ class VocoderTask(Task):
             crops.append(crop * min(gain, 1 / crop.abs().max().clamp(min=1e-3)))
         return {"wave": torch.stack(crops)}
 
-    def critics(self) -> Critics | None:
-        wanted = self.recipe.adversarial_weight > 0 or self.recipe.matching_weight > 0
-        return Critics() if wanted else None
+    def critics(self) -> Critics | BandCritics | None:
+        if not (self.recipe.adversarial_weight or self.recipe.matching_weight):
+            return None
+        return BandCritics(Critics(one=True), Critics(sizes=LOW_WINDOWS[:3])) if self.recipe.low_weight else Critics()
 
     def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
         wave = batch["wave"]
         made = model(self._mel(wave))
-        self.losses.to(wave.device)
         with torch.autocast(wave.device.type, enabled=False):  # spectra are compared in float32
-            loss = self.losses(made.float(), wave)
-        if isinstance(critics, Critics):
+            loss = self.losses.to(wave.device)(made.float(), wave)
+            if self.recipe.low_weight:
+                band, losses = self.band.to(wave.device), self.low_losses.to(wave.device)
+                loss = loss + self.recipe.low_weight * losses(band(made.float()), band(wave[:, : made.shape[1]]))
+        if isinstance(critics, Critics | BandCritics):
             found, matching = critics.judge(made, wave[:, : made.shape[1]])
             loss = loss + self.recipe.adversarial_weight * found + self.recipe.matching_weight * matching
         return loss
