@@ -20,13 +20,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from vivavoce.audio import write_whole
+from make import LINES, SENTENCES, read_sentences
 
-HERE = Path(__file__).resolve().parent
+from vivavoce.audio import write_whole
+from vivavoce.train.lexicon import read_dictionary
+
 KNOWN_LINES = 2975  # of sentences.tsv.gz: what the first models were trained on
 KNOWN = 3  # a word that they have so often needs no more
 RANKS = 30_000
-LINES = 3000
 # Words that one would not want to hear in a sentence made at random begin with these.
 RUDE = (
     "abort anal anus arous ass bastard bitch bloody boob breast cock condom corpse crap cunt damn dick dildo erect "
@@ -68,22 +69,21 @@ If it is *, * a *.
 """.split("\n")[1:-1]
 
 
-def frequent(tokens: Path) -> dict[str, int]:
-    """The lower-case words of three letters and more among a byte-pair vocabulary's tokens, with their ranks."""
-    words = {}
+def frequent(tokens: Path) -> set[str]:
+    """The lower-case words of three letters and more among the first RANKS tokens of a byte-pair vocabulary."""
+    words = set()
     for line in tokens.read_text().splitlines():
         token, rank = line.split()
         word = base64.b64decode(token)
         if re.fullmatch(rb" [a-z]{3,}", word) and int(rank) < RANKS:
-            words[word[1:].decode()] = int(rank)
+            words.add(word[1:].decode())
     return words
 
 
 def syllables(dictionary: Path) -> dict[str, int]:
     """How many vowels each word of the CMU Pronouncing Dictionary has, in its first pronunciation."""
     counts: dict[str, int] = {}
-    for line in dictionary.read_text(encoding="latin-1").splitlines():
-        word, *phones = line.split("#")[0].split()
+    for word, phones in read_dictionary(dictionary):
         counts.setdefault(word, sum(phone[-1].isdigit() for phone in phones))
     return counts
 
@@ -96,9 +96,8 @@ def fill(frame: str, words: list[str]) -> str:
 
 
 def sentences(tokens: Path, dictionary: Path) -> list[str]:
-    """LINES sentences: all wanted words in random order, then all again, put into frames drawn at random."""
-    with gzip.open(HERE / "sentences.tsv.gz", "rt", encoding="utf-8") as file:
-        lines = [next(file).split("\t")[0] for _ in range(KNOWN_LINES)]
+    """As many as make.py reads: all wanted words in random order, then all again, in frames drawn at random."""
+    lines = [line.split("\t")[0] for line in read_sentences(SENTENCES["en"])[:KNOWN_LINES]]
     known = Counter(re.findall(r"[a-z']+", " ".join(lines).lower()))
     counts = syllables(dictionary)
     rude = tuple(RUDE)
@@ -106,7 +105,7 @@ def sentences(tokens: Path, dictionary: Path) -> list[str]:
     order = random.Random(1)
     words: list[str] = []
     made: list[str] = []
-    while len(made) < LINES:
+    while len(made) < LINES["words"]:
         frame = order.choice(FRAMES)
         if len(words) < frame.count("*"):
             again = [word for word in wanted for _ in range(2 if counts[word] == 1 else 1)]

@@ -18,6 +18,22 @@ WORDS = 8  # dictionary words in one made-up line
 SLOTS = 2  # phones that one character may stand for, as in "x"; CTC also needs room between two equal ones
 
 
+def read_dictionary(path: Path) -> list[tuple[str, list[str]]]:
+    """Words and their phones from lines of both, apart by white space, as in CMUdict; "word(2)" is another reading.
+
+    What follows "#" is left out. Raises ValueError for a file that is missing or is not text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"lexicon {path}: not a readable text file ({error})") from None
+    entries = []
+    for line in lines:
+        word, *phones = line.split("#")[0].split() or [""]
+        entries.append((re.sub(r"\(\d+\)$", "", word).lower(), phones))
+    return entries
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """A pronouncing dictionary: ids of each word's characters, and of its phones (from 1 on: 0 is CTC's blank)."""
@@ -29,20 +45,13 @@ class Lexicon:
 
     @classmethod
     def load(cls, path: Path, tokenizer: CharTokenizer) -> Lexicon:
-        """Read lines of a word and its phones, apart by white space, as in CMUdict; "word(2)" is another reading.
+        """As `read_dictionary`, without words that have characters which the tokenizer lacks.
 
-        Words with characters that the tokenizer lacks, and what follows "#", are left out. Raises ValueError for a file
-        that is missing, is not text, or has no usable word.
+        Raises ValueError also for a file without a usable word.
         """
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"lexicon {path}: not a readable text file ({error})") from None
         known = set(tokenizer.characters)
         entries = []
-        for line in lines:
-            word, *phones = line.split("#")[0].split() or [""]
-            word = re.sub(r"\(\d+\)$", "", word).lower()
+        for word, phones in read_dictionary(path):
             # CTC needs a slot for each phone and one more between two equal ones
             repeats = sum(a == b for a, b in pairwise(phones))
             if word and phones and set(word) <= known and len(phones) + repeats <= SLOTS * len(word):

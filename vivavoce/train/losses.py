@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from vivavoce.audio import mel_filterbank
 from vivavoce.config import MelConfig
 
-WINDOWS = {512: 50, 1024: 100, 2048: 160}  # samples: mel bands. Half a window is mirrored at both ends of a sound,
-# which must be longer than that half
+# Samples, and mel bands of that resolution. Half a window is mirrored at both ends of a sound, which must be longer.
+WINDOWS = {512: 50, 1024: 100, 2048: 160}
 LOW_WINDOWS = (128, 256, 512, 1024)  # of the low band, whose harmonics only long windows tell apart: 43 to 341 ms
 LOW_BAND = 8  # the low band is what an eighth of the sample rate can carry, 1.5 kHz of 12
 
