@@ -34,7 +34,9 @@ ONLY: dict[str, tuple[str, ...]] = {
     "mel": (UNDERSCORE,),
     "vocoder": (
         UNDERSCORE,
-        "ISTFTHead.inverse",  # each says what its library lacks
+        "inverse_stft",  # each says what its library lacks
+        "Vocoder.forward",  # only PyTorch trains, and gives the course of a recording
+        "Vocoder.low_spectrum",
         "Each frame cut into pieces of a hop",  # MLX has no fold
     ),
     "speaker": (

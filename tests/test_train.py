@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from vivavoce import checkpoints, checkpoints_torch, cli
 from vivavoce.config import TrainConfig
-from vivavoce.train import tasks
+from vivavoce.train import tasks, tasks_vocoder
 from vivavoce.train.export import export
 from vivavoce.train.loop import Run, learning_rate, train
 from vivavoce.train.shards import Features
@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_a_checkpoint(
 ) -> None:
     whole = run("vocoder", shards, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        press_ctrl_c(patch, tasks.VocoderTask, at=3, times=times)
+        press_ctrl_c(patch, tasks_vocoder.VocoderTask, at=3, times=times)
         with pytest.raises(KeyboardInterrupt):
             run("vocoder", shards, tmp_path / "parts")
     # once: the step is finished; twice: it is given up, and nothing of it is in the checkpoint
@@ -461,7 +461,7 @@ class Line(tasks.Task):
 
     def __init__(self, values: TrainConfig):
         self.mel = load_task("vocoder", recipe("vocoder")).mel
-        self.recipe = tasks.VocoderRecipe(train=values)
+        self.recipe = tasks_vocoder.VocoderRecipe(train=values)
 
     def build(self) -> nn.Module:
         return nn.Linear(1, 1)
@@ -684,7 +684,7 @@ def test_the_command_line_trains_and_exports(tmp_path: Path, shards: list[str], 
 
 def test_ctrl_c_on_the_command_line(tmp_path: Path, shards: list[str], monkeypatch: Any, capsys: Any) -> None:
     config = write(tmp_path / "r.json", recipe("vocoder"))
-    press_ctrl_c(monkeypatch, tasks.VocoderTask, at=1)
+    press_ctrl_c(monkeypatch, tasks_vocoder.VocoderTask, at=1)
     command = ("train", "vocoder", "--config", config, "--data", *shards, "--out", tmp_path / "run")
     assert vivavoce(monkeypatch, *command) == 130
     assert "Traceback" not in capsys.readouterr().err

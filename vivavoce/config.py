@@ -148,13 +148,21 @@ class VocoderConfig(Config):
     codebook_size: int = 1024
     codebook_dim: int = 128
     bandwidths: tuple[float, ...] = ()  # kbit/s; empty: no AdaLN
+    # Mel only: so many of the lowest bins come from a backbone of their own, with phases relative to the voice's
+    # harmonics, whose pitch it hears, too. 0: all bins alike, as published.
+    harmonic_bins: int = 0
+    harmonic_dim: int = 256
+    harmonic_layers: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("dim", "intermediate_dim", "num_layers", "codebooks", "codebook_size", "codebook_dim"):
+        names = ("dim", "intermediate_dim", "num_layers", "codebooks", "codebook_size", "codebook_dim")
+        for name in (*names, "harmonic_dim", "harmonic_layers"):
             self.require(getattr(self, name) > 0, name, "positive")
         self.require(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft", "positive and even")
         self.require(0 < self.hop <= self.n_fft, "hop", f"between 1 and n_fft ({self.n_fft})")
         self.require(all(b > 0 for b in self.bandwidths), "bandwidths", "positive numbers of kbit/s")
+        most = self.n_fft // 2 + 1 if self.input == "mel" else 0
+        self.require(0 <= self.harmonic_bins <= most, "harmonic_bins", f"from 0 to {most} with input {self.input!r}")
         if self.input == "mel":
             self.require(self.hop == self.mel.hop, "hop", f"the mel's hop ({self.mel.hop})")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vivavoce.train.tasks import Task  # which may begin with a model itself
 
 # Model settings in which a run may differ from what it begins with; any other changes what the weights mean
-FREE = ("vocab_size", "dropout", "text_align", "letters")
+FREE = ("vocab_size", "dropout", "text_align", "letters", "harmonic_bins", "harmonic_dim", "harmonic_layers")
 EMBEDDING = "text_encoder.embed.weight"  # the end of its name; row 0 is the filler, row i + 1 character i
 
 
@@ -52,9 +52,10 @@ def begin(name: str, task: Task, model: nn.Module) -> list[str]:
     if found.tokens and found.tokens != task.about_data().get("tokens"):
         raise ValueError(f"{found.where} was trained on tokens of another semantic model, codec or speaker encoder")
     said = [f"starting with the weights of {found.where}"]
-    weights = {name: value for name, value in found.weights.items() if not name.startswith(task.training_only)}
+    ours_alone = (*task.training_only, *task.addable)
+    weights = {name: value for name, value in found.weights.items() if not name.startswith(ours_alone)}
     for name, value in model.state_dict().items():
-        if name.startswith(task.training_only):  # theirs where they have the same
+        if name.startswith(ours_alone):  # theirs where they have the same
             other = found.weights.get(name)
             weights[name] = value if other is None or other.shape != value.shape else other
     for embedding in [n for n in weights if n.endswith(EMBEDDING)]:

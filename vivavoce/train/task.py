@@ -21,6 +21,7 @@ class Task(Reader):
 
     name: ClassVar[str]
     training_only: ClassVar[tuple[str, ...]] = ()  # how names of weights begin that serve training alone
+    addable: ClassVar[tuple[str, ...]] = ()  # and of those that a model which a run begins with may lack
     recipe: Any
     mel: MelConfig
     step: int = 0  # that is being trained; the loop keeps it

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from vivavoce.config import (
     NanospeechConfig,
     SamplingConfig,
     TrainConfig,
-    VocoderConfig,
 )
 from vivavoce.engines.nanospeech_torch import FILLER, CharacterDurations, Nanospeech, duration_model
 from vivavoce.engines.semantic_torch import HOP, SAMPLE_RATE, Whisper
@@ -37,37 +37,14 @@ from vivavoce.text import CharTokenizer
 from vivavoce.train.aligner import Aligner, AlignerRecipe, equal_shares, load_aligner
 from vivavoce.train.alignment import align
 from vivavoce.train.codec import CodecRecipe, CodecTask
-from vivavoce.train.critics import BandCritics, Critics
 from vivavoce.train.lessons import TaughtNanospeech
 from vivavoce.train.lexicon import Lexicon
-from vivavoce.train.losses import LOW_BAND, LOW_WINDOWS, WINDOWS, LowBand, SpectralLosses
 from vivavoce.train.shards import Features, Utterance
 from vivavoce.train.task import Batch, Metrics, Task
 from vivavoce.train.tasks_semantic import SemanticRecipe, SemanticTask
 from vivavoce.train.tasks_tokens import S2ARecipe, S2ATask, T2SRecipe, T2STask
+from vivavoce.train.tasks_vocoder import VocoderRecipe, vocoder_task
 from vivavoce.vocoder_torch import Vocoder
-
-
-@dataclass(frozen=True)
-class VocoderRecipe(Config):
-    """How `vivavoce train vocoder` trains."""
-
-    model: VocoderConfig = field(default_factory=VocoderConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    crop: int = 64  # hops of sound in one training example
-    mel_weight: float = 1.0
-    stft_weight: float = 0.5
-    phase_weight: float = 0.5
-    low_weight: float = 0.0  # of the spectral losses of the low band alone; above 0, critics look at it, too
-    adversarial_weight: float = 0.0  # of being told from recordings by the critics; 0 for both: no critics
-    matching_weight: float = 0.0  # of the distance between what the critics see in sound made and recorded
-
-    def __post_init__(self) -> None:
-        longest = max(LOW_BAND * max(LOW_WINDOWS) if self.low_weight else 0, *WINDOWS)
-        least = longest // 2 // self.model.mel.hop + 1
-        self.require(self.crop >= least, "crop", f"at least {least}, for the losses' longest window")
-        for name in ("mel", "stft", "phase", "low", "adversarial", "matching"):
-            self.require(getattr(self, f"{name}_weight") >= 0, f"{name}_weight", "0 or more")
 
 
 @dataclass(frozen=True)
@@ -114,82 +91,6 @@ class NanospeechRecipe(Config):
         self.require(self.whisper_weight > 0, "whisper_weight", "positive")
         self.require(0 <= self.guidance <= 10, "guidance", "from 0 to 10")
         self.require(not self.teacher or self.guidance > 0, "teacher", "empty where guidance is 0")
-
-
-class VocoderTask(Task):
-    """Vocos on mel and STFT losses: the part of its training that needs no discriminator."""
-
-    name = "vocoder"
-
-    def __init__(self, recipe: VocoderRecipe):
-        if recipe.model.input != "mel":
-            raise ValueError(f"input is {recipe.model.input!r}; only mel vocoders can be trained")
-        self.recipe, self.mel = recipe, recipe.model.mel
-        self.log_mel = LogMel(self.mel)
-        self.losses = SpectralLosses(self.mel, recipe.mel_weight, recipe.stft_weight, recipe.phase_weight)
-        self.band = LowBand()
-        self.low_losses = SpectralLosses(self.mel, 0.0, 1.0, 1.0, LOW_WINDOWS)
-
-    def build(self) -> Vocoder:
-        return Vocoder(self.recipe.model)
-
-    def featurize(self, utterance: Utterance) -> Features:
-        if len(utterance.samples) < self.recipe.crop * self.mel.hop:
-            raise ValueError("shorter than a training crop")
-        wave = torch.from_numpy(np.clip(utterance.samples, -1, 1) * 32767).to(torch.int16)
-        return {"wave": wave, "length": self.length(0)}
-
-    def length(self, seconds: float) -> int:
-        return self.recipe.crop + 1  # whatever the utterance is, a crop of it is trained on
-
-    def fingerprint(self) -> str:
-        return f"vocoder {self.recipe.crop} {json.dumps(self.mel.to_dict())}"
-
-    def collate(self, items: list[Features]) -> Batch:
-        size = self.recipe.crop * self.mel.hop
-        crops = []
-        for item in items:
-            start = int(torch.randint(len(item["wave"]) - size + 1, ()))
-            gain = 10 ** (torch.rand(()) * 0.6 - 0.5)  # -10 to +2 dB, so that loudness does not matter
-            crop = item["wave"][start : start + size].float() / 32767
-            crops.append(crop * min(gain, 1 / crop.abs().max().clamp(min=1e-3)))
-        return {"wave": torch.stack(crops)}
-
-    def critics(self) -> Critics | BandCritics | None:
-        if not (self.recipe.adversarial_weight or self.recipe.matching_weight):
-            return None
-        return BandCritics(Critics(one=True), Critics(sizes=LOW_WINDOWS[:3])) if self.recipe.low_weight else Critics()
-
-    def loss(self, model: nn.Module, batch: Batch, critics: nn.Module | None = None) -> Tensor:
-        wave = batch["wave"]
-        made = model(self._mel(wave))
-        with torch.autocast(wave.device.type, enabled=False):  # spectra are compared in float32
-            loss = self.losses.to(wave.device)(made.float(), wave)
-            if self.recipe.low_weight:
-                band, losses = self.band.to(wave.device), self.low_losses.to(wave.device)
-                loss = loss + self.recipe.low_weight * losses(band(made.float()), band(wave[:, : made.shape[1]]))
-        if isinstance(critics, Critics | BandCritics):
-            found, matching = critics.judge(made, wave[:, : made.shape[1]])
-            loss = loss + self.recipe.adversarial_weight * found + self.recipe.matching_weight * matching
-        return loss
-
-    def critics_loss(self, model: nn.Module, batch: Batch, critics: nn.Module) -> Tensor:
-        wave = batch["wave"]
-        with torch.no_grad():
-            made = model(self._mel(wave))
-        return critics(made, wave[:, : made.shape[1]])
-
-    def _mel(self, wave: Tensor) -> Tensor:
-        self.log_mel.to(wave.device)
-        with torch.autocast(wave.device.type, enabled=False):  # read in float32, too
-            return self.log_mel(wave)
-
-    def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
-        wave = batch["wave"][:2]
-        made = model(self._mel(wave)).float()
-        return {
-            f"{i}-{n}": w[i].cpu().numpy() for n, w in (("made", made), ("recorded", wave)) for i in range(len(wave))
-        }
 
 
 class TextTask(Task):
@@ -511,8 +412,8 @@ class NanospeechTask(TextTask):
         return {**super().export(), "sampling": self.recipe.sampling.to_dict()}
 
 
-TASKS: dict[str, tuple[type[Task], type[Config]]] = {
-    "vocoder": (VocoderTask, VocoderRecipe),
+TASKS: dict[str, tuple[Callable[..., Task], type[Config]]] = {
+    "vocoder": (vocoder_task, VocoderRecipe),
     "duration": (DurationTask, DurationRecipe),
     "nanospeech": (NanospeechTask, NanospeechRecipe),
     "aligner": (AlignerTask, AlignerRecipe),
@@ -545,5 +446,5 @@ def load_task(name: str, recipe: Path | dict[str, Any]) -> Task:
         if values["task"] != name:
             raise ValueError(f"{where}: a recipe for {values['task']!r}, not for {name!r}")
         values = {k: v for k, v in values.items() if k != "task"}
-    task_type, recipe_type = TASKS[name]
-    return task_type(recipe_type.from_dict(values, where))  # type: ignore[call-arg]
+    make, recipe_type = TASKS[name]
+    return make(recipe_type.from_dict(values, where))
