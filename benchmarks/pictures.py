@@ -105,6 +105,8 @@ def draw_curves(arguments: argparse.Namespace) -> None:
                     axis.plot(*zip(*points, strict=True), label=name, marker="." if name.startswith("valid_") else None)
             if axis.lines:
                 axis.legend(fontsize=7)
+            else:
+                axis.set_visible(False)
             axis.set_yscale("log")
             axis.tick_params(labelsize=7, which="both")
             axis.set_xlabel("step", fontsize=7)

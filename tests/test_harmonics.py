@@ -123,9 +123,9 @@ def test_a_vocoder_with_harmonics_can_be_trained_on_as_a_whole_without_them(
 
 
 def test_harmonics_alone_are_no_vocoder(tmp_path: Path, plain: tuple[Path, list[str]]) -> None:
-    run = Run(load_task("vocoder", values()), plain[1], [], tmp_path / "run")
     with pytest.raises(ValueError, match="harmonic_bins is 64, .*--from must name the vocoder"):
-        run.go(None)
+        Run(load_task("vocoder", values()), plain[1], [], tmp_path / "run")
+    assert not (tmp_path / "run/features").exists()  # told before the corpus is read
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ class Task(Reader):
         """A new model with fresh weights."""
         raise NotImplementedError
 
+    def check_fresh(self) -> None:
+        """ValueError where a new run cannot begin with random weights alone."""
+
     def start(self, model: nn.Module, batches: list[Batch]) -> None:
         """Look at the first step's batches before a new run begins."""
 

@@ -97,9 +97,11 @@ class VocoderTask(Task):
     def crop(self, item: Features) -> Batch:
         """What a batch holds of an utterance: samples [S] from anywhere in it, at any loudness."""
         size = self.recipe.crop * self.mel.hop
-        return {"wave": self._louder(item["wave"][int(torch.randint(len(item["wave"]) - size + 1, ())) :][:size])}
+        return {
+            "wave": self._at_any_loudness(item["wave"][int(torch.randint(len(item["wave"]) - size + 1, ())) :][:size])
+        }
 
-    def _louder(self, samples: Tensor) -> Tensor:
+    def _at_any_loudness(self, samples: Tensor) -> Tensor:
         gain = 10 ** (torch.rand(()) * 0.6 - 0.5)  # -10 to +2 dB, so that loudness does not matter
         crop = samples.float() / 32767
         return crop * min(gain, 1 / crop.abs().max().clamp(min=1e-3))
@@ -160,7 +162,7 @@ class HarmonicsTask(VocoderTask):
         model.harmonics.requires_grad_(True)
         return model
 
-    def start(self, model: nn.Module, batches: list[Batch]) -> None:
+    def check_fresh(self) -> None:
         raise ValueError(
             f"model.harmonic_bins is {self.recipe.model.harmonic_bins}, so only what makes these bins is trained: "
             "--from must name the vocoder that the rest is taken from"
@@ -181,7 +183,7 @@ class HarmonicsTask(VocoderTask):
         frames = slice(first, first + hops + 1)
         cycles = item["cycles"][frames] - item["cycles"][first].floor()
         rate = torch.gradient(cycles)[0].clamp(min=0.1)
-        wave = self._louder(item["wave"][first * self.mel.hop :][: hops * self.mel.hop])
+        wave = self._at_any_loudness(item["wave"][first * self.mel.hop :][: hops * self.mel.hop])
         return {"wave": wave, "rate": rate.float(), "cycles": cycles.float(), "voiced": item["voiced"][frames].float()}
 
     def critics(self) -> Critics | None:
