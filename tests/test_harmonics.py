@@ -113,13 +113,14 @@ def test_only_the_harmonics_learn_and_a_run_goes_on_where_it_stopped(
 
 
 def test_a_vocoder_with_harmonics_can_be_trained_on_as_a_whole_without_them(
-    tmp_path: Path, plain: tuple[Path, list[str]]
+    tmp_path: Path, plain: tuple[Path, list[str]], capsys: Any
 ) -> None:
     start, shards = plain
     Run(load_task("vocoder", values(1)), shards, [], tmp_path / "harmonics", str(start)).go(None)
     Run(load_task("vocoder", recipe("vocoder", max_steps=1)), shards, [], tmp_path / "plain",
         str(tmp_path / "harmonics")).go(None)  # fmt: skip
     assert not any(name.startswith("harmonics.") for name in newest(tmp_path / "plain")["model"])
+    assert "harmonics that the recipe lacks, and that are lost" in capsys.readouterr().err
 
 
 def test_harmonics_alone_are_no_vocoder(tmp_path: Path, plain: tuple[Path, list[str]]) -> None:

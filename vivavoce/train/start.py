@@ -58,6 +58,9 @@ def begin(name: str, task: Task, model: nn.Module) -> list[str]:
         if name.startswith(ours_alone):  # theirs where they have the same
             other = found.weights.get(name)
             weights[name] = value if other is None or other.shape != value.shape else other
+    own = {name.partition(".")[0] for name in weights}
+    for part in sorted({name.partition(".")[0] for name in found.weights if name.startswith(task.addable)} - own):
+        said.append(f"{part} that the recipe lacks, and that are lost")
     for embedding in [n for n in weights if n.endswith(EMBEDDING)]:
         weights[embedding], changes = _match(weights[embedding], found, task.recipe.characters)
         said += changes
