@@ -17,6 +17,7 @@ from vivavoce.checkpoints_torch import load_vocoder
 from vivavoce.train.export import export
 from vivavoce.train.harmonics import LowSound, magnitude_distance, octaves_off, phase_distance
 from vivavoce.train.loop import Run
+from vivavoce.train.start import begin
 from vivavoce.train.tasks import load_task
 from vivavoce.vocoder_torch import cycles_passed, harmonic_phase
 
@@ -95,6 +96,8 @@ def test_only_the_harmonics_learn_and_a_run_goes_on_where_it_stopped(
     tmp_path: Path, plain: tuple[Path, list[str]]
 ) -> None:
     start, shards = plain
+    model = load_task("vocoder", values()).build()
+    assert begin(str(start), load_task("vocoder", values()), model)[1:] == ["harmonics that begin with random weights"]
     states = []
     for name, stops in (("whole", [4]), ("parts", [2, 4])):
         for stop in stops:

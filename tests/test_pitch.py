@@ -45,7 +45,7 @@ def test_silence_and_noise_have_no_pitch_and_a_pause_is_bridged() -> None:
     assert hertz.min() > 110 and hertz.max() < 200
 
 
-@pytest.mark.parametrize("samples", [HOP * 40, HOP * 40 + 1, HOP * 40 + 255])
+@pytest.mark.parametrize("samples", [HOP * 17, HOP * 40, HOP * 40 + 1, HOP * 40 + 255])
 def test_any_length_gives_a_frame_more_than_it_has_hops(samples: int) -> None:
     cycles, voiced = track(voice(150, 150)[0][:samples], RATE, HOP)
-    assert len(cycles) == len(voiced) == 41
+    assert len(cycles) == len(voiced) == samples // HOP + 1

@@ -187,7 +187,8 @@ class Vocoder(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Log-mel frames (or summed codebook vectors) [B, N, C] → waveform [B, S] in about [-1, 1].
 
-        With a `course`, which training gives, the low spectrum alone: see `low_spectrum`.
+        With a `course`, which training gives, the low spectrum alone: see `low_spectrum`. It goes through here because
+        what distributes training over processes minds no other method.
         """
         if course is not None:
             return self.low_spectrum(features, course)

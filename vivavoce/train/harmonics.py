@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivavoce.config import VocoderConfig
-from vivavoce.train.losses import LOW_WINDOWS, SpectralLosses
+from vivavoce.train.losses import LOW_WINDOWS, SpectralLosses, stft
 from vivavoce.vocoder_torch import inverse_stft
 
 
@@ -23,14 +23,13 @@ class LowSound(nn.Module):
 
     def __init__(self, config: VocoderConfig):
         super().__init__()
-        self.bins, self.n_fft, self.hop = config.harmonic_bins, config.n_fft, config.hop
+        self.bins, self.hop = config.harmonic_bins, config.hop
         self.factor = config.n_fft // (2 * config.harmonic_bins)
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
 
     def spectrum(self, wave: Tensor) -> Tensor:
         """Waveform [B, S] → its lowest bins, complex [B, S // hop + 1, bins], as `Vocoder.low_spectrum` makes them."""
-        frames = F.pad(wave[:, None], (self.n_fft // 2,) * 2, mode="reflect")[:, 0].unfold(-1, self.n_fft, self.hop)
-        return torch.fft.rfft(frames * self.window)[..., : self.bins]
+        return stft(wave, self.window, self.hop)[..., : self.bins]
 
     def wave(self, spectrum: Tensor) -> Tensor:
         """Lowest bins [B, N, bins] → every factor-th sample of what they sound like [B, (N - 1) * hop / factor]."""

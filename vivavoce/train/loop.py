@@ -123,9 +123,9 @@ class Run:
         torch.manual_seed(self.config.seed)
         model = task.build()
         state = self.checkpoints.load()
-        if start_from is None and state is None:
+        if state is None and start_from is None:
             task.check_fresh()
-        elif start_from is not None and state is None:
+        elif state is None and start_from is not None:
             for line in begin(start_from, task, model):
                 self.say(line)
         self.average = Average(model, self.config.ema)

@@ -18,6 +18,13 @@ LOW_WINDOWS = (128, 256, 512, 1024)  # of the low band, whose harmonics only lon
 LOW_BAND = 8  # the low band is what an eighth of the sample rate can carry, 1.5 kHz of 12
 
 
+def stft(wave: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Waveform [B, S] and a window [n_fft] → complex [B, S // hop + 1, n_fft // 2 + 1], centred with reflection."""
+    size = len(window)
+    frames = F.pad(wave[:, None], (size // 2, size // 2), mode="reflect")[:, 0].unfold(-1, size, hop)
+    return torch.fft.rfft(frames * window)
+
+
 class LowBand(nn.Module):
     """Waveform [B, S] → its low band [B, ⌈S / 8⌉], at an eighth of the sample rate."""
 
@@ -64,7 +71,8 @@ class SpectralLosses(nn.Module):
     def forward(self, made: Tensor, recorded: Tensor) -> Tensor:
         total = made.new_zeros(())
         for size in self.sizes:
-            ours, theirs = self._stft(made, size), self._stft(recorded, size)
+            window = getattr(self, f"window{size}")
+            ours, theirs = (stft(wave, window, size // 4) for wave in (made, recorded))
             # not abs(): its gradient is undefined at 0, where an untrained vocoder begins
             a = (ours.real.square() + ours.imag.square() + 1e-9).sqrt()
             b = theirs.abs()
@@ -77,10 +85,6 @@ class SpectralLosses(nn.Module):
             if self.phase_weight:
                 total = total + self.phase_weight * self._phase(ours, theirs, b)
         return total / len(self.sizes)
-
-    def _stft(self, wave: Tensor, size: int) -> Tensor:  # [B, S] → complex [B, N, size // 2 + 1]
-        frames = F.pad(wave[:, None], (size // 2, size // 2), mode="reflect")[:, 0].unfold(-1, size, size // 4)
-        return torch.fft.rfft(frames * getattr(self, f"window{size}"))
 
     def _log(self, magnitude: Tensor) -> Tensor:
         return magnitude.clamp(min=self.floor).log()

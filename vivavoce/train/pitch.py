@@ -17,8 +17,8 @@ STRETCH = 0.03  # seconds that are compared
 LONG_LAG = 0.15  # what the longest lag loses against the shortest, for a double period is a period, too
 UNVOICED = 0.45  # the cost of a frame without a voice: one whose correlation is above 1 - 0.45 has one
 ONSET = 0.3  # the cost of beginning to speak, and of ending
-SLOW = 25  # frames over which the cycles keep to the phase of the first harmonic
 LEAP = 2.0  # the cost of an octave between neighbouring frames
+SLOW = 25  # frames, an odd number, over which the cycles keep to the phase of the first harmonic
 
 
 def track(wave: np.ndarray, sample_rate: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,8 +132,11 @@ def _steadied(
         score += (turn[:, None] * np.exp(-2j * np.pi * k * errors)).real
     both = voiced[1:] & voiced[:-1]
     agreed = np.cumsum(np.concatenate(([cycles[0]], np.where(both, step + errors[score.argmax(1)], step))))
-    window = np.hanning(SLOW + 2)[1:-1]
-    weight = np.convolve(voiced, window, "same")
-    drift = np.convolve((cycles - agreed) * voiced, window, "same")
+    weight, drift = _smoothed(voiced), _smoothed((cycles - agreed) * voiced)
     known = weight > 0
     return agreed + np.interp(np.arange(len(cycles)), np.flatnonzero(known), drift[known] / weight[known])
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """[N] → [N], each the sum of those around it under a window. Numpy's "same" would be as long as a longer window."""
+    return np.convolve(values, np.hanning(SLOW + 2)[1:-1])[SLOW // 2 : SLOW // 2 + len(values)]

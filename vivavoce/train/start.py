@@ -52,15 +52,17 @@ def begin(name: str, task: Task, model: nn.Module) -> list[str]:
     if found.tokens and found.tokens != task.about_data().get("tokens"):
         raise ValueError(f"{found.where} was trained on tokens of another semantic model, codec or speaker encoder")
     said = [f"starting with the weights of {found.where}"]
-    ours_alone = (*task.training_only, *task.addable)
-    weights = {name: value for name, value in found.weights.items() if not name.startswith(ours_alone)}
+    weights = {name: value for name, value in found.weights.items() if not name.startswith(task.training_only)}
     for name, value in model.state_dict().items():
-        if name.startswith(ours_alone):  # theirs where they have the same
+        if name.startswith(task.training_only):  # theirs where they have the same
             other = found.weights.get(name)
             weights[name] = value if other is None or other.shape != value.shape else other
-    own = {name.partition(".")[0] for name in weights}
-    for part in sorted({name.partition(".")[0] for name in found.weights if name.startswith(task.addable)} - own):
-        said.append(f"{part} that the recipe lacks, and that are lost")
+    for part in task.addable:
+        own, theirs = ({n: w for n, w in some.items() if n.startswith(part)} for some in (model.state_dict(), weights))
+        if {n: w.shape for n, w in own.items()} != {n: w.shape for n, w in theirs.items()}:
+            weights = {n: w for n, w in weights.items() if n not in theirs} | own
+            fate = "begin with random weights" if own else "the recipe lacks, and that are lost"
+            said.append(f"{part[:-1]} that {fate}")
     for embedding in [n for n in weights if n.endswith(EMBEDDING)]:
         weights[embedding], changes = _match(weights[embedding], found, task.recipe.characters)
         said += changes

@@ -21,7 +21,7 @@ class Task(Reader):
 
     name: ClassVar[str]
     training_only: ClassVar[tuple[str, ...]] = ()  # how names of weights begin that serve training alone
-    addable: ClassVar[tuple[str, ...]] = ()  # and of those that a model which a run begins with may lack
+    addable: ClassVar[tuple[str, ...]] = ()  # and of parts that a model which a run begins with may lack, or have alone
     recipe: Any
     mel: MelConfig
     step: int = 0  # that is being trained; the loop keeps it

@@ -96,10 +96,9 @@ class VocoderTask(Task):
 
     def crop(self, item: Features) -> Batch:
         """What a batch holds of an utterance: samples [S] from anywhere in it, at any loudness."""
-        size = self.recipe.crop * self.mel.hop
-        return {
-            "wave": self._at_any_loudness(item["wave"][int(torch.randint(len(item["wave"]) - size + 1, ())) :][:size])
-        }
+        wave, size = item["wave"], self.recipe.crop * self.mel.hop
+        start = int(torch.randint(len(wave) - size + 1, ()))
+        return {"wave": self._at_any_loudness(wave[start : start + size])}
 
     def _at_any_loudness(self, samples: Tensor) -> Tensor:
         gain = 10 ** (torch.rand(()) * 0.6 - 0.5)  # -10 to +2 dB, so that loudness does not matter
@@ -154,8 +153,7 @@ class HarmonicsTask(VocoderTask):
 
     def __init__(self, recipe: VocoderRecipe):
         super().__init__(recipe)
-        weights = recipe.harmonic_weight, recipe.low_weight, recipe.pitch_weight
-        self.harmonics = HarmonicLosses(recipe.model, *weights)
+        self.harmonics = HarmonicLosses(recipe.model, recipe.harmonic_weight, recipe.low_weight, recipe.pitch_weight)
 
     def build(self) -> Vocoder:
         model = super().build().requires_grad_(False)
@@ -178,12 +176,12 @@ class HarmonicsTask(VocoderTask):
 
     def crop(self, item: Features) -> Batch:
         """Samples [S], and the course of the pitch at their frames [N], which is known at whole hops."""
-        hops = self.recipe.crop
-        first = int(torch.randint(len(item["wave"]) // self.mel.hop - hops + 1, ()))
+        hops, hop = self.recipe.crop, self.mel.hop
+        first = int(torch.randint(len(item["wave"]) // hop - hops + 1, ()))
         frames = slice(first, first + hops + 1)
         cycles = item["cycles"][frames] - item["cycles"][first].floor()
         rate = torch.gradient(cycles)[0].clamp(min=0.1)
-        wave = self._at_any_loudness(item["wave"][first * self.mel.hop :][: hops * self.mel.hop])
+        wave = self._at_any_loudness(item["wave"][first * hop : (first + hops) * hop])
         return {"wave": wave, "rate": rate.float(), "cycles": cycles.float(), "voiced": item["voiced"][frames].float()}
 
     def critics(self) -> Critics | None:
