@@ -1,6 +1,6 @@
-"""Draw what the documents show: spectrograms of the voices, beside recordings of the same words, and training curves.
+"""Draw the figures of the documents: spectrograms of the voices and of recordings, and training curves.
 
-pip install vivavoce[docs]
+pip install "vivavoce[docs]"
 python benchmarks/pictures.py voices --out docs/voices.png
 python benchmarks/pictures.py beside --recordings SHARD.tar --out docs/beside-teacher.png
 python benchmarks/pictures.py curves RUN/log.jsonl … --out docs/curves.png
@@ -14,25 +14,26 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-import webdataset
 
 matplotlib.use("Agg")
+from common import exit_status, parser
 from matplotlib import pyplot
 
 import vivavoce
 from vivavoce import audio
 from vivavoce.audio import Samples
 from vivavoce.config import BUILTIN_VOICES, MelConfig
+from vivavoce.data.fetch import expand
+from vivavoce.data.samples import Report, audio_of, metadata_of, raw_samples
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 
 def log_mel(samples: Samples) -> np.ndarray:
-    """[N, M] at the defaults of `MelConfig`, in numpy."""
+    """Return the log-mel frames [N, M] with the defaults of `MelConfig`, in numpy."""
     mel = MelConfig()
     padded = np.pad(samples, mel.n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, mel.n_fft)[:: mel.hop]
@@ -41,7 +42,7 @@ def log_mel(samples: Samples) -> np.ndarray:
 
 
 def draw(rows: list[tuple[str, list[tuple[str, Samples]]]], path: Path) -> None:
-    """One row for each (label, [(title, samples), …])."""
+    """Draw spectrograms, one row for each (label, [(title, samples), …]), into `path`."""
     columns = len(rows[0][1])
     figure, axes = pyplot.subplots(len(rows), columns, figsize=(5.5 * columns, 1.7 * len(rows)), squeeze=False)
     for line, (label, sounds) in zip(axes, rows, strict=True):
@@ -62,6 +63,7 @@ def draw(rows: list[tuple[str, list[tuple[str, Samples]]]], path: Path) -> None:
 
 
 def draw_voices(arguments: argparse.Namespace) -> None:
+    """Draw one sentence in each built-in voice."""
     tts = vivavoce.load(arguments.model)
     rows = []
     for name in BUILTIN_VOICES:
@@ -71,19 +73,19 @@ def draw_voices(arguments: argparse.Namespace) -> None:
 
 
 def draw_beside(arguments: argparse.Namespace) -> None:
-    """For each voice a recording, what the vocoder (and the codec, if any) keeps of it, the same words by the model."""
+    """Draw for each voice a recording, its copy by vocoder (and codec, if any), and the same words by the model."""
     tts = vivavoce.load(arguments.model)
-    found: dict[str, dict[str, Any]] = {}
-    for sample in webdataset.WebDataset(arguments.recordings, shardshuffle=False):
-        meta = json.loads(sample["json"])
-        if meta.get("speaker") in BUILTIN_VOICES and 2 < meta.get("duration", 0) < 5:
-            found.setdefault(meta["speaker"], {**meta, "ogg": sample["ogg"]})
+    found: dict[str, tuple[str, bytes]] = {}
+    for sample in raw_samples(expand([arguments.recordings]), Report()):
+        meta = metadata_of(sample.files)
+        if meta.speaker in BUILTIN_VOICES and 2 < (meta.duration or 0) < 5:
+            found.setdefault(meta.speaker, (meta.text, audio_of(sample.files)))
     rows = []
-    for name, meta in sorted(found.items()):
-        recorded = audio.read(io.BytesIO(meta["ogg"]))
-        spoken = tts.speak(meta["text"], voice=name, seed=arguments.seed)
+    for name, (text, sound) in sorted(found.items()):
+        recorded = audio.read(io.BytesIO(sound))
+        spoken = tts.speak(text, voice=name, seed=arguments.seed)
         copied = tts.system.copy_synthesis(recorded)  # type: ignore[attr-defined]
-        sounds = [(f"recording: {meta['text'][:60]}", recorded), ("copied", copied), ("spoken", spoken.samples)]
+        sounds = [(f"recording: {text[:60]}", recorded), ("copied", copied), ("spoken", spoken.samples)]
         rows.append((name, sounds))
     if not rows:
         raise ValueError(f"no recording of {', '.join(BUILTIN_VOICES)} of 2 to 5 s in {arguments.recordings}")
@@ -91,7 +93,7 @@ def draw_beside(arguments: argparse.Namespace) -> None:
 
 
 def draw_curves(arguments: argparse.Namespace) -> None:
-    """Losses in training and in validation against steps, and the other validation figures; one row for each log."""
+    """Draw training and validation losses, and the other validation figures, by step; one row for each log."""
     figure, axes = pyplot.subplots(len(arguments.logs), 2, figsize=(11, 2.6 * len(arguments.logs)), squeeze=False)
     for line, path in zip(axes, arguments.logs, strict=True):
         rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
@@ -118,8 +120,8 @@ def draw_curves(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parse = parser(__doc__)
+    commands = parse.add_subparsers(dest="command", required=True)
     for name, run in (("voices", draw_voices), ("beside", draw_beside), ("curves", draw_curves)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
@@ -127,20 +129,15 @@ def main() -> int:
         if name == "curves":
             command.add_argument("logs", nargs="+", type=Path)
             continue
-        command.add_argument("--model", default="bundled")
-        command.add_argument("--seed", type=int, default=1)
+        command.add_argument("--model", default="nanospeech", help="(nanospeech)")
+        command.add_argument("--seed", type=int, default=1, help="(1)")
         if name == "voices":
             command.add_argument("--text", default=SENTENCE)
         else:
             command.add_argument("--recordings", required=True)
-    arguments = parser.parse_args()
+    arguments = parse.parse_args()
     warnings.simplefilter("ignore")
-    try:
-        arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(lambda: arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""What is gained by checking each piece of speech and making it again where it went wrong?
+"""Measure what the checks and retries of generated speech gain.
 
     python benchmarks/repair.py
 
-speaks all sentence lists in three ways: each piece made once; made again, at most twice, where its sound has a fault
-(`vivavoce speak` does so); and where Whisper does not hear all of its words, either (`--verify asr`). It prints word
-errors, faulty pieces and what it cost.
+All sentence lists are spoken in three ways: each chunk once; with up to two retries if its sound has a fault (the
+default of `vivavoce speak`); and with retries also if Whisper does not hear all of its words (`--verify asr`). The
+table has word errors, faulty chunks and the cost.
 
     python benchmarks/repair.py --lists short-20 --seeds 20 --ways retries
 
-is one and two words in twenty readings each: is one cut off, or empty? benchmarks/README.md explains the figures.
+reads each one- or two-word text twenty times, to find readings that are cut off or empty. benchmarks/README.md defines
+the columns.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import statistics
 import sys
@@ -26,20 +26,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import exit_status, parser, read_lines, write_json
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 import vivavoce
-from vivavoce import verify
-from vivavoce.checks import Fault
 from vivavoce.config import BUILTIN_VOICES
-from vivavoce.evaluation import WordErrors, word_errors
+from vivavoce.metrics.words import WordErrors, word_errors
+from vivavoce.synthesis import verify
+from vivavoce.synthesis.checks import Fault
 
-HERE = Path(__file__).parent
 LISTS = ("corpus-60", "harvard-40", "short-20", "hard-30")
-HARD = HERE.parent / "tests" / "data" / "hard-30.tsv"  # how the lines of hard-30 are to be said
+HARD = Path(__file__).parents[1] / "tests" / "data" / "hard-30.tsv"  # the spoken form of the lines of hard-30
 WAYS: dict[str, dict[str, Any]] = {
     "once": {"retries": 0},
     "retries": {"retries": 2},
@@ -49,7 +49,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Clip:
-    """A sentence, spoken in one of the ways."""
+    """One sentence, spoken in one of the ways."""
 
     list: str
     way: str
@@ -58,11 +58,11 @@ class Clip:
     text: str
     heard: str
     errors: WordErrors
-    pieces: tuple[tuple[str, ...], ...]  # the names of the faults of each, by its sound
-    words: tuple[str, ...]  # the same by the words that are heard in the whole
-    tries: int  # of all pieces together
+    pieces: tuple[tuple[str, ...], ...]  # names of the faults of each chunk, by its sound
+    words: tuple[str, ...]  # the same for the whole clip, by its transcript
+    tries: int  # of all chunks together
     seconds: float  # of speech
-    taken: float  # to make it
+    taken: float  # seconds of computation
 
     @property
     def empty(self) -> bool:
@@ -70,9 +70,8 @@ class Clip:
 
 
 def sentences(name: str, limit: int | None) -> list[tuple[str, str]]:
-    """What is written and what is to be said."""
-    lines = (HERE / "sentences" / f"{name}.txt").read_text(encoding="utf-8").split("\n")
-    written = [line for line in lines if line.strip()]
+    """Return each line of a list as written and as it should be spoken."""
+    written = read_lines(name)
     said = written
     if name == "hard-30":
         rows = [line.split("\t") for line in HARD.read_text(encoding="utf-8").split("\n")[1:] if line]
@@ -82,17 +81,17 @@ def sentences(name: str, limit: int | None) -> list[tuple[str, str]]:
 
 
 class Bench:
-    """Speaks and listens. What has been heard before is not listened to again: most pieces are alike in all ways."""
+    """Speaks and transcribes. Identical samples are transcribed once: most clips are the same in all ways."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.tts = vivavoce.load(args.model, args.backend, args.device)
-        self.ear = verify.recogniser()
+        self.recognizer = verify.load_recognizer()
         self.heard: dict[bytes, str] = {}
 
     def clip(self, name: str, way: str, voice: str, seed: int, written: str, said: str) -> Clip:
         options = dict(WAYS[way])
         if "verify" in options:
-            options["verify"] = self.ear
+            options["verify"] = self.recognizer
         begun = time.perf_counter()
         try:
             with warnings.catch_warnings():
@@ -104,24 +103,26 @@ class Bench:
         taken = time.perf_counter() - begun
         key = speech.samples.tobytes()
         if key not in self.heard:
-            self.heard[key] = self.ear.transcribe(speech.samples, speech.sample_rate, "en")
+            self.heard[key] = self.recognizer.transcribe(speech.samples, speech.sample_rate, "en")
         heard = self.heard[key]
         pieces = tuple(by_sound(check.faults) for check in speech.checks)
-        words = tuple(fault.name for fault in verify.faults(said, heard, "en"))
+        words = tuple(fault.name for fault in verify.find_faults(said, heard, "en"))
         tries = sum(check.tries for check in speech.checks)
         errors = word_errors(said, heard)
         return Clip(name, way, voice, seed, said, heard, errors, pieces, words, tries, speech.duration, taken)
 
     def forget(self) -> None:
+        """Drop the transcripts of the previous sentence."""
         self.heard.clear()
 
 
 def by_sound(faults: Sequence[Fault]) -> tuple[str, ...]:
+    """Return the names of the faults that the sound shows, without those of the transcript."""
     return tuple(fault.name for fault in faults if fault.name not in ("dropped", "repeated", "misheard"))
 
 
 def measure(args: argparse.Namespace, show: Callable[[float], None]) -> Iterator[Clip]:
-    """All ways of a sentence one after another."""
+    """Yield the clips, all ways of a sentence one after another."""
     bench = Bench(args)
     work = [
         (name, voice, seed, *sentence)
@@ -138,7 +139,7 @@ def measure(args: argparse.Namespace, show: Callable[[float], None]) -> Iterator
 
 
 def row(clips: Sequence[Clip]) -> list[str]:
-    """Means over the clips of each voice, then over the voices; of rare things, how many there are."""
+    """Return the cells: means over the clips of each voice, then over the voices; counts of rare events."""
     voices = {clip.voice: [c for c in clips if c.voice == clip.voice] for clip in clips}
 
     def percent(value: Callable[[Clip], float]) -> str:
@@ -177,40 +178,44 @@ def table(clips: Sequence[Clip], args: argparse.Namespace) -> Table:
     return shown
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="bundled")
-    parser.add_argument("--backend", default="auto")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--lists", nargs="+", choices=LISTS, default=list(LISTS))
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
-    parser.add_argument("--voices", nargs="+", default=list(BUILTIN_VOICES))
-    parser.add_argument("--seeds", type=int, default=1, help="readings of each line (1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first reading of the first line (0)")
-    parser.add_argument("--limit", type=int, help="only so many lines of each list")
-    parser.add_argument("--json", type=Path, help="write every clip, with what was heard, to this file")
-    args = parser.parse_args(arguments)
-    if args.seeds < 1 or (args.limit is not None and args.limit < 1):
-        parser.error("--seeds and --limit must be at least 1")
+def report(args: argparse.Namespace) -> int:
+    """Measure and print. Ctrl-C prints the table so far. Returns the exit status."""
     clips: list[Clip] = []
     status = 0
     try:
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("speaking and listening", total=1.0)
+            task = bar.add_task("speaking and transcribing", total=1.0)
             for clip in measure(args, lambda done: bar.update(task, completed=done)):
                 clips.append(clip)
     except KeyboardInterrupt:
-        print("interrupted: what there is until here", file=sys.stderr)
+        print("interrupted; results so far:", file=sys.stderr)
         status = 130
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     finally:
-        if args.json is not None:
-            args.json.write_text(json.dumps([dataclasses.asdict(clip) for clip in clips], indent=1, ensure_ascii=False))
+        write_json(args.json, [dataclasses.asdict(clip) for clip in clips])
     Console(width=130 if not sys.stdout.isatty() else None, highlight=False).print(table(clips, args))
-    print(f"{args.model}; Whisper {os.environ.get('VIVAVOCE_ASR') or verify.DEFAULT_ASR}, which also is who verifies")
+    asr = os.environ.get("VIVAVOCE_ASR") or verify.DEFAULT_ASR
+    print(f"{args.model}; Whisper {asr} judges, and verifies in the way with asr")
     return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parse = parser(__doc__)
+    parse.add_argument("--model", default="nanospeech", help="nanospeech, whisperspeech, a folder or a hub name")
+    parse.add_argument("--backend", default="auto", help="(auto)")
+    parse.add_argument("--device", default="auto", help="(auto)")
+    parse.add_argument("--lists", nargs="+", choices=LISTS, default=list(LISTS), help="(all)")
+    parse.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="(all)")
+    parse.add_argument("--voices", nargs="+", default=list(BUILTIN_VOICES), help="(the built-in voices)")
+    parse.add_argument("--seeds", type=int, default=1, help="readings of each line (1)")
+    parse.add_argument("--seed", type=int, default=0, help="seed of the first reading of the first line (0)")
+    parse.add_argument("--limit", type=int, help="only the first N lines of each list")
+    parse.add_argument("--json", type=Path, metavar="FILE", help="write every clip and its transcript to FILE")
+    args = parse.parse_args(arguments)
+    for name in ("seeds", "limit"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parse.error(f"--{name} is {value}; it must be at least 1")
+    return exit_status(lambda: report(args))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Does `vivavoce serve` hold up? Many clients at once for minutes, on the CPU.
+"""Load-test `vivavoce serve` with many clients for minutes, on the CPU.
 
     python benchmarks/serve_load.py --minutes 5
 
-starts a server with the bundled model, and many clients ask for speech of the sentences in benchmarks/sentences, each
-again as soon as it has its answer. Printed are answers and errors by kind, the memory of all processes over time, how
-many texts are as long as when they are spoken without a server, and seconds of speech a second beside those of one
-process that speaks the same texts one after another, as the command line does. --kill kills a worker halfway: the
-requests that it speaks may fail, and nothing else.
+starts a server with the bundled model. Each client requests speech of the sentences in benchmarks/sentences, one after
+another without a pause. The script prints answers and errors by kind, the memory of all processes over time, how many
+texts have the same length as without a server, and the seconds of speech a second, beside those of one process that
+speaks the same texts one after another. --kill kills a worker halfway, and --kill-all kills all of them: only the
+requests that they were speaking may fail. --requests N ends the load after N answers.
 
-Exit status 0: no errors but 429 (and with --kill, those of the killed worker), every audio complete; 1: otherwise.
+Exit status 0: no errors except 429 (and with --kill, those of killed workers), and all audio complete. 1: otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -31,41 +32,45 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from common import parser, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTS = ("corpus-60.txt", "harvard-40.txt", "short-20.txt")
 RATE, WIDTH = 24_000, 2  # of response_format pcm
 VOICE = "nash"
-LONG_EVERY = 10  # a text of several sentences among so many single ones
-MOST_KILLED = 16  # requests that a worker speaks side by side, which fail when it is killed
+LONG_EVERY = 10  # one text of several sentences for so many single ones
+MOST_KILLED = 16  # requests that a worker speaks at once, and that fail when it is killed
 
 
 @dataclass
 class Found:
-    """What the clients saw."""
+    """What the clients observed."""
 
     answers: Counter[str] = field(default_factory=Counter)  # by status, or by the kind of error
     lengths: dict[str, set[int]] = field(default_factory=dict)  # bytes of each text's audio
     speech: float = 0.0  # seconds
-    first: list[float] = field(default_factory=list)  # seconds to the first sound
+    first: list[float] = field(default_factory=list)  # seconds to the first audio
     memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MB of all processes
     killed_at: float = 0.0
+    killed: int = 0  # workers
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Put a server under load.")
-    add = parser.add_argument
-    add("--minutes", type=float, default=5.0, help="default 5")
-    add("--clients", type=int, default=32, help="default 32")
-    add("--workers", type=int, default=2, help="of the server (default 2)")
-    add("--queue", type=int, default=64, help="of the server (default 64)")
+    parse = parser(__doc__)
+    add = parse.add_argument
+    add("--minutes", type=float, default=5.0, help="(5)")
+    add("--clients", type=int, default=32, help="(32)")
+    add("--workers", type=int, default=2, help="workers of the server (2)")
+    add("--queue", type=int, default=64, help="queue of the server (64)")
+    add("--requests", type=int, help="end after so many answers (no limit)")
     add("--kill", action="store_true", help="kill a worker halfway")
-    add("--direct", type=int, default=30, help="texts for the comparison without a server (default 30)")
-    add("--json", type=Path, metavar="FILE", help="write every figure")
-    args = parser.parse_args(argv)
+    add("--kill-all", action="store_true", help="kill all workers halfway")
+    add("--direct", type=int, default=30, help="texts to compare with speech without a server (30)")
+    add("--json", type=Path, metavar="FILE", help="write every figure to FILE")
+    args = parse.parse_args(argv)
     for name in ("minutes", "clients", "workers", "direct"):
         if getattr(args, name) <= 0:
-            parser.error(f"--{name} is {getattr(args, name)}; it must be above 0")
+            parse.error(f"--{name} is {getattr(args, name)}; it must be above 0")
     return args
 
 
@@ -90,14 +95,15 @@ def started(args: argparse.Namespace, folder: str) -> tuple[subprocess.Popen[str
     assert server.stderr is not None
     for line in server.stderr:
         if "listening" in line:
+            threading.Thread(target=server.stderr.read, daemon=True).start()  # or its log would fill the pipe
             return server, line.split()[2]
         if line.startswith("error"):
             raise RuntimeError(line.strip())
-    raise RuntimeError("the server ended before it listened")
+    raise RuntimeError("the server exited before it listened")
 
 
 def processes(pid: int) -> list[int]:
-    """A process and what descends from it. Linux's /proc; elsewhere the process alone."""
+    """Return a process and its descendants (without Linux's /proc, the process alone)."""
     found = [pid]
     for one in found:
         for task in Path(f"/proc/{one}/task").glob("*/children"):
@@ -109,7 +115,7 @@ def processes(pid: int) -> list[int]:
 
 
 def megabytes(pid: int) -> float:
-    """Memory that belongs to a process alone, so that shared libraries are not counted for each."""
+    """Return the private memory of a process and its descendants; shared libraries are not counted."""
     total = 0
     for one in processes(pid):
         try:
@@ -120,18 +126,18 @@ def megabytes(pid: int) -> float:
     return total / 1_024
 
 
-def worker_of(pid: int) -> int:
-    """One of the server's workers: the child with most memory."""
-    return max(processes(pid)[1:], key=lambda one: megabytes(one))
+def workers_of(pid: int, count: int) -> list[int]:
+    """Return the server's workers: the children with the most memory."""
+    return sorted(processes(pid)[1:], key=megabytes)[-count:]
 
 
 # --- the clients ------------------------------------------------------------------------------------------------------
 
 
-async def client(number: int, url: str, said: list[str], until: float, found: Found) -> None:
+async def client(number: int, url: str, said: list[str], until: float, most: int | None, found: Found) -> None:
     choose = random.Random(number)
     async with httpx2.AsyncClient(base_url=url, timeout=300, trust_env=False) as http:
-        while time.monotonic() < until:
+        while time.monotonic() < until and (most is None or sum(found.answers.values()) < most):
             text = choose.choice(said)
             body = {"model": "bundled", "input": text, "voice": VOICE, "response_format": "pcm"}
             asked = time.monotonic()
@@ -154,14 +160,16 @@ async def client(number: int, url: str, said: list[str], until: float, found: Fo
                 found.answers[type(error).__name__] += 1
 
 
-async def watch(server: int, begun: float, until: float, kill: bool, found: Found) -> None:
-    """Looks at the memory now and then, and kills a worker halfway."""
+async def watch(server: int, begun: float, until: float, kill: int, most: int | None, found: Found) -> None:
+    """Record the memory at intervals, and kill `kill` workers halfway."""
     step = max(2.0, (until - begun) / 30)
-    while (now := time.monotonic()) < until:
+    while (now := time.monotonic()) < until and (most is None or sum(found.answers.values()) < most):
         found.memory.append((now - begun, await asyncio.to_thread(megabytes, server)))
         if kill and not found.killed_at and now > begun + (until - begun) / 2:
-            found.killed_at = now - begun
-            os.kill(worker_of(server), signal.SIGKILL)
+            workers = await asyncio.to_thread(workers_of, server, kill)
+            found.killed_at, found.killed = now - begun, len(workers)
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
         await asyncio.sleep(step)
 
 
@@ -169,8 +177,9 @@ async def load(url: str, server: int, said: list[str], args: argparse.Namespace)
     found = Found()
     begun = time.monotonic()
     until = begun + 60 * args.minutes
-    clients = [client(number, url, said, until, found) for number in range(args.clients)]
-    await asyncio.gather(watch(server, begun, until, args.kill, found), *clients)
+    clients = [client(number, url, said, until, args.requests, found) for number in range(args.clients)]
+    kill = args.workers if args.kill_all else int(args.kill)
+    await asyncio.gather(watch(server, begun, until, kill, args.requests, found), *clients)
     return found, time.monotonic() - begun
 
 
@@ -190,7 +199,7 @@ json.dump([made, time.perf_counter() - begun], sys.stdout)
 
 
 def direct(said: list[str]) -> tuple[dict[str, int], float]:
-    """Samples of each text spoken in a process of its own, one after another, and the seconds for all."""
+    """Return the number of samples of each text, spoken in a separate process, and the seconds for all texts."""
     command = [sys.executable, "-c", DIRECT]
     given = json.dumps([said, VOICE])
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=True, cwd=ROOT)
@@ -230,18 +239,15 @@ def report(
     print("answers: " + ", ".join(f"{kind}: {count}" for kind, count in sorted(found.answers.items())))
     marks = found.memory[:: max(1, len(found.memory) // 10)]
     print("memory, MB: " + ", ".join(f"{mb:.0f} ({after:.0f} s)" for after, mb in marks))
-    print(
-        f"length as without a server: {len(made) - len(wrong)} of {len(made)} texts; texts of varying length: {varying}"
-    )
-    print(f"first sound: median {statistics.median(found.first):.2f} s")
+    print(f"same length as without a server: {len(made) - len(wrong)} of {len(made)} texts; varying: {varying}")
+    print(f"first audio: median {statistics.median(found.first):.2f} s")
     print(f"seconds of speech a second: {rate:.2f} from the server, {rate_alone:.2f} one text after another")
     errors = {kind: count for kind, count in found.answers.items() if kind not in ("200", "429")}
-    if args.kill:
-        print(f"a worker was killed after {found.killed_at:.0f} s; errors: {errors or 'none'}")
-        errors = {} if sum(errors.values()) <= MOST_KILLED else errors
+    if found.killed:
+        print(f"workers killed after {found.killed_at:.0f} s: {found.killed}; errors: {errors or 'none'}")
+        errors = {} if sum(errors.values()) <= MOST_KILLED * found.killed else errors
     figures: dict[str, Any] = {"answers": found.answers, "memory": found.memory, "rate": rate, "direct": rate_alone}
-    if args.json:
-        args.json.write_text(json.dumps({**figures, "wrong": wrong, "first": found.first}, indent=1), encoding="utf-8")
+    write_json(args.json, {**figures, "wrong": wrong, "first": found.first})
     return 1 if errors or wrong or varying else 0
 
 

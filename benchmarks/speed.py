@@ -1,16 +1,16 @@
-"""How fast does the model speak? By number of passes of the network, on the CPU unless told otherwise.
+"""Measure the speed of a model by number of network passes, on the CPU by default.
 
     python benchmarks/speed.py
 
-prints seconds of speech per second of computing (above 1 is faster than real time) and the time until the first sound
-of a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. The model's default
-settings are marked. A whisperspeech model has no such settings;
+prints seconds of speech per second of computation (above 1 is faster than real time) and the time to the first chunk of
+a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. A star marks the model's
+default settings. For a whisperspeech model,
 
     python benchmarks/speed.py --passes --threads 2
 
-prints how fast it speaks, and how many passes a second its two stages do without and with the key/value cache, and with
-torch.compile too: of the bundled weights, or where there are none, of random ones in the recipes' sizes.
-benchmarks/README.md explains the figures.
+prints the speed of the whole engine, and the passes a second of its two stages: without the key/value cache, with it,
+and compiled. It uses the bundled weights, or random ones of the recipes' sizes. benchmarks/README.md defines the
+columns.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import exit_status, parser, write_json
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from vivavoce import checkpoints
+import vivavoce
+from vivavoce.checkpoints import resolve
+from vivavoce.config import available_cores, compute_threads
 
 RECIPES = [Path(__file__).parent.parent / "recipes" / "whisperspeech" / kind / "recipe.json" for kind in ("t2s", "s2a")]
 TEXTS = {
@@ -55,7 +58,7 @@ SCHEDULES = (("euler", 4), ("euler", 8), ("euler", 16), ("euler", 32), ("midpoin
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the flow is integrated."""
+    """Settings of the ODE solver."""
 
     method: str
     steps: int
@@ -63,38 +66,38 @@ class Schedule:
 
     @property
     def passes(self) -> int:
-        """Passes of the network for one piece of text; guidance needs two where one would do."""
+        """Network passes for one chunk of text; guidance doubles them."""
         return self.steps * ORDERS[self.method] * (2 if self.cfg > 0 else 1)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians over the runs, of one text by one schedule."""
+    """Medians over the runs, for one text and one schedule."""
 
     text: str  # short, medium or long
-    schedule: Schedule | None  # None: whisperspeech, which writes tokens
+    schedule: Schedule | None  # None for whisperspeech, which generates tokens
     passes: int | None
     default: bool
     speech_seconds: float
-    seconds: float  # of computing
-    first_audio_seconds: float  # from the call of `stream` to its first piece
+    seconds: float  # of computation
+    first_audio_seconds: float  # from the call of `stream` to its first chunk
 
     @property
     def speed(self) -> float:
-        """Seconds of speech per second of computing."""
+        """Seconds of speech per second of computation."""
         return self.speech_seconds / self.seconds
 
 
 @dataclass(frozen=True)
 class Passes:
-    """One stage of whisperspeech, with and without what makes it faster, writing one text again and again."""
+    """The speed of one stage of whisperspeech, with or without cache and compilation."""
 
     stage: str  # t2s or s2a
     cache: bool
     compile: bool
     passes: int  # of the decoder, one for each position
     seconds: float
-    needed: float  # passes for a second of speech
+    needed: float  # passes a second of speech
 
     @property
     def rate(self) -> float:
@@ -103,50 +106,50 @@ class Passes:
 
     @property
     def speed(self) -> float:
-        """Seconds of speech per second of computing, of this stage alone."""
+        """Seconds of speech per second of computation, of this stage alone."""
         return self.rate / self.needed
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time speech, by number of passes of the network.")
-    add = parser.add_argument
-    add("--model", help="bundled, whisperspeech, a folder or a hub name (default bundled; with --passes whisperspeech)")
-    add("--backend", default="torch", choices=("torch", "mlx"), help="default torch")
-    add("--device", default="cpu", help="cpu, cuda or mps (default cpu)")
-    add("--bits", type=int, help="4 or 8: quantised weights, with --backend mlx")
-    add("--voice", default=None, help="default: the default voice")
-    add("--threads", type=int, help="CPU threads of torch (default: its choice, the number of cores)")
-    add("--runs", type=int, default=3, help="runs after one warm-up, of which the median counts (default 3)")
-    add("--texts", default=",".join(TEXTS), help=f"which of {','.join(TEXTS)} (default all)")
+    parse = parser(__doc__)
+    add = parse.add_argument
+    add("--model", help="nanospeech, whisperspeech, a folder or a hub name (nanospeech; with --passes, whisperspeech)")
+    add("--backend", default="torch", choices=("torch", "mlx", "onnx"), help="(torch)")
+    add("--device", default="cpu", help="cpu, cuda or mps (cpu)")
+    add("--bits", type=int, help="quantise the weights to 4 or 8 bits, with --backend mlx")
+    add("--voice", default=None, help="(the default voice)")
+    add("--threads", type=int, help="CPU threads of torch and onnx (the number of cores)")
+    add("--runs", type=int, default=3, help="runs after the warm-up; the median counts (3)")
+    add("--texts", default=",".join(TEXTS), help=f"a subset of {','.join(TEXTS)} (all)")
     add("--default-only", action="store_true", help="only the model's default settings")
-    add("--compile", action="store_true", help="with torch.compile or mx.compile")
-    add("--passes", action="store_true", help="whisperspeech: passes a second of its stages, by cache and compile")
+    add("--compile", action="store_true", help="use torch.compile or mx.compile")
+    add("--passes", action="store_true", help="whisperspeech: passes a second of each stage, by cache and compilation")
     add(
         "--random-weights",
         nargs=2,
         type=Path,
         metavar=("T2S", "S2A"),
-        help="--passes of models with random weights, of the sizes in these two recipes",
+        help="with --passes: random weights, of the sizes in these two recipes",
     )
-    add("--json", type=Path, metavar="FILE", help="write every figure")
-    args = parser.parse_args(argv)
+    add("--json", type=Path, metavar="FILE", help="write every figure to FILE")
+    args = parse.parse_args(argv)
     for name in ("runs", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            parser.error(f"--{name} is {value}; it must be at least 1")
-    if args.passes and args.model is None and not (checkpoints.ASSETS / "whisperspeech").is_dir():
+            parse.error(f"--{name} is {value}; it must be at least 1")
+    if args.passes and args.model is None and not (resolve.ASSETS / "whisperspeech").is_dir():
         args.random_weights = args.random_weights or RECIPES
     args.model = args.model or ("whisperspeech" if args.passes else "bundled")
-    if args.threads is not None and args.backend != "torch":
-        parser.error(f"--threads is for torch; {args.backend} chooses by itself")
+    if args.threads is not None and args.backend == "mlx":
+        parse.error("--threads is for torch and onnx; mlx chooses its own threads")
     args.texts = args.texts.split(",")
     if unknown := [name for name in args.texts if name not in TEXTS]:
-        parser.error(f"--texts: {unknown[0]!r} is none of {', '.join(TEXTS)}")
+        parse.error(f"--texts has {unknown[0]!r}; it must be one of {', '.join(TEXTS)}")
     return args
 
 
 def cpu_model() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system reports it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -161,20 +164,17 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, which a container or taskset can make fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def schedules(default: Schedule) -> list[Schedule]:
-    """The default and the usual ones, each with the default's guidance and without, by number of passes."""
+    """Return the default and the usual schedules, with the default's guidance and without, by number of passes."""
     strengths = sorted({default.cfg, 0.0})
     found = {Schedule(method, steps, cfg) for method, steps in SCHEDULES for cfg in strengths} | {default}
     return sorted(found, key=lambda s: (s.passes, s.method, s.cfg))
 
 
-def measure(tts: Any, text: str, voice: str | None, schedule: Schedule | None, runs: int) -> tuple[float, float, float]:
-    """Medians over `runs`: seconds of speech, seconds of computing for all of it, seconds until the first piece."""
+def time_text(
+    tts: Any, text: str, voice: str | None, schedule: Schedule | None, runs: int
+) -> tuple[float, float, float]:
+    """Return medians over `runs`: seconds of speech, seconds of computation, seconds to the first chunk."""
     options = {**(asdict(schedule) if schedule else {}), "seed": 0}
     wholes, firsts, speech = [], [], 0.0
     for _ in range(runs):
@@ -185,12 +185,12 @@ def measure(tts: Any, text: str, voice: str | None, schedule: Schedule | None, r
         stream = tts.stream(text, voice=voice, **options)
         next(stream)
         firsts.append(time.perf_counter() - begin)
-        stream.close()  # waits until the piece in work is put down, which is no part of the time
+        stream.close()  # waits for the background thread, which is not part of the time
     return speech, statistics.median(wholes), statistics.median(firsts)
 
 
 def timings(tts: Any, args: argparse.Namespace) -> list[Timing]:
-    """Every schedule with every text."""
+    """Measure every schedule with every text."""
     sampling = tts.system.sampling
     default = Schedule(sampling.method, sampling.steps, sampling.cfg) if hasattr(sampling, "steps") else None
     chosen = [default] if args.default_only or default is None else schedules(default)
@@ -198,10 +198,10 @@ def timings(tts: Any, args: argparse.Namespace) -> list[Timing]:
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("timing", total=len(chosen) * len(args.texts))
         for name in args.texts:
-            # One warm-up a text: torch plans its kernels and claims its memory anew for new lengths.
-            measure(tts, TEXTS[name], args.voice, chosen[0], 1)
+            # One warm-up a text: PyTorch plans kernels and allocates memory for each new length.
+            time_text(tts, TEXTS[name], args.voice, chosen[0], 1)
             for schedule in chosen:
-                speech, whole, first = measure(tts, TEXTS[name], args.voice, schedule, args.runs)
+                speech, whole, first = time_text(tts, TEXTS[name], args.voice, schedule, args.runs)
                 is_default = schedule == default
                 passes = None if schedule is None else schedule.passes
                 found.append(Timing(name, schedule, passes, is_default, speech, whole, first))
@@ -217,7 +217,7 @@ def table(found: Sequence[Timing]) -> Table:
         collapse_padding=True,
         pad_edge=False,
     )
-    names = ("text", "passes", "method", "steps", "cfg", "speech s", "computing s", "x real time", "first audio s")
+    names = ("text", "passes", "method", "steps", "cfg", "speech s", "computation s", "x real time", "first audio s")
     for name in names:
         result.add_column(name, justify="left" if name in ("text", "method") else "right", no_wrap=True)
     for i, timing in enumerate(found):
@@ -241,13 +241,13 @@ def table(found: Sequence[Timing]) -> Table:
 
 
 def random_system(recipes: Sequence[Path], device: str) -> Any:
-    """A whisperspeech system of random weights, its sizes as in the recipes for T2S and S2A, with a codec to match."""
-    from vivavoce.checkpoints_torch import load_vocoder
-    from vivavoce.config_whisperspeech import CodecConfig, S2AConfig, T2SConfig, WhisperspeechConfig
-    from vivavoce.engines.codec_torch import MelCodec, MelQuantizer
-    from vivavoce.engines.whisperspeech_torch import S2A, T2S
-    from vivavoce.system_torch import placement
-    from vivavoce.system_whisperspeech_torch import WhisperspeechSystem
+    """Return a whisperspeech system with random weights, of the sizes in the recipes of T2S and S2A."""
+    from vivavoce.checkpoints.weights_torch import load_vocoder, placement
+    from vivavoce.models.codec import CodecConfig
+    from vivavoce.models.codec_torch import MelCodec, MelQuantizer
+    from vivavoce.models.whisperspeech import S2AConfig, T2SConfig, WhisperspeechConfig
+    from vivavoce.models.whisperspeech_torch import S2A, T2S
+    from vivavoce.systems.whisperspeech_torch import WhisperspeechSystem
 
     torch.manual_seed(0)
     models = []
@@ -265,8 +265,8 @@ def random_system(recipes: Sequence[Path], device: str) -> Any:
 
 
 def passes(system: Any, runs: int) -> list[Passes]:
-    """Both stages at a sentence's length: without the cache, with it, and compiled as well."""
-    from vivavoce.config_whisperspeech import TokenSamplingConfig
+    """Measure both stages at the length of a sentence: without the cache, with it, and compiled."""
+    from vivavoce.models.whisperspeech import TokenSamplingConfig
 
     device, sampling = system.where.device, TokenSamplingConfig(temperature=1.0)
     text = torch.tensor([list(TEXTS["medium"].lower().encode())], device=device)
@@ -311,14 +311,17 @@ def passes_table(found: Sequence[Passes]) -> Table:
 
 
 def whole(system: Any, runs: int, temperature: float | None) -> tuple[float, float]:
-    """Seconds of speech and of computing, of one sentence in several readings, by all parts of the engine."""
+    """Return the seconds of speech and of computation for several readings of a sentence by the whole engine."""
     from vivavoce.config import SpeakOptions
-    from vivavoce.pieces import Job, Piece
+    from vivavoce.systems.interface import SynthesisRequest
+    from vivavoce.text.pieces import Piece
     from vivavoce.voices import get
 
     voice, speech, begin = get(SpeakOptions().voice), 0.0, 0.0
     for seed in range(runs + 1):
-        made = system.waves([Job(Piece(TEXTS["medium"], 0.0), voice, SpeakOptions(temperature=temperature), seed)])[0]
+        made = system.synthesize(
+            [SynthesisRequest(Piece(TEXTS["medium"], 0.0), voice, SpeakOptions(temperature=temperature), seed)]
+        )[0]
         if seed == 0:  # the warm-up
             begin = time.perf_counter()
         else:
@@ -326,91 +329,89 @@ def whole(system: Any, runs: int, temperature: float | None) -> tuple[float, flo
     return speech, time.perf_counter() - begin
 
 
-def write_json(path: Path, machine: dict[str, Any], found: Sequence[Timing | Passes]) -> None:
+def write_timings(path: Path | None, machine: dict[str, Any], found: Sequence[Timing | Passes]) -> None:
     rows = [{**asdict(timing), "x_real_time": timing.speed} for timing in found]
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(json.dumps({"machine": machine, "timings": rows}, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ValueError(f"{path}: cannot be written ({error.strerror or error})") from None
+    write_json(path, {"machine": machine, "timings": rows})
+
+
+def machine_of(args: argparse.Namespace, load_seconds: float) -> dict[str, Any]:
+    """Return what a figure depends on, for the JSON and the heading."""
+    return {
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "threads": {"torch": torch.get_num_threads, "onnx": compute_threads}.get(args.backend, lambda: None)(),
+        "backend": args.backend,
+        "version": metadata.version("onnxruntime" if args.backend == "onnx" else args.backend),
+        "device": args.device,
+        "bits": args.bits,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "model": " and ".join(map(str, args.random_weights)) if args.random_weights else args.model,
+        "compile": args.compile,
+        "runs": args.runs,
+        "load_seconds": load_seconds,
+    }
+
+
+def report_stages(system: Any, args: argparse.Namespace, machine: dict[str, Any]) -> None:
+    """Measure and print the whole whisperspeech engine and its stages."""
+    if not hasattr(system, "t2s"):
+        raise ValueError(f"--passes needs a whisperspeech model; {args.model} is not one")
+    temperature = 1.0 if args.random_weights else None  # the models' own temperature is for trained weights
+    speech, seconds = whole(system, args.runs, temperature)
+    rows = passes(system, args.runs)
+    compiled_speech, compiled_seconds = whole(system, args.runs, temperature)
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch "
+        f"{machine['version']}, {args.device}; model {machine['model']}"
+        f"{', random weights' if args.random_weights else ''}.\n{args.runs} runs after a warm-up. The whole "
+        f"engine: {speech:.1f} s of speech in {seconds:.1f} s, {speech / seconds:.2f} times faster than real "
+        f"time; compiled {compiled_speech / compiled_seconds:.2f} times."
+    )
+    out.print(passes_table(rows))
+    engine = {"speech_seconds": speech, "seconds": seconds}
+    engine |= {"compiled_speech_seconds": compiled_speech, "compiled_seconds": compiled_seconds}
+    write_timings(args.json, machine | engine, rows)
+
+
+def report_schedules(tts: Any, args: argparse.Namespace, machine: dict[str, Any]) -> None:
+    """Measure and print a model by schedule."""
+    found = timings(tts, args)
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(
+        f"{machine['cpu']}, {machine['cores']} cores, "
+        + (f"{machine['threads']} threads, " if machine["threads"] else "")
+        + f"{args.backend} {machine['version']}, {args.device}, {args.bits or 32} bits"
+        f"{', compiled' if args.compile else ''}; model {args.model}, loaded in {machine['load_seconds']:.1f} s.\n"
+        f"Median of {args.runs} runs after a warm-up. x real time: seconds of speech per second of computation, "
+        "above 1 is faster than real time."
+    )
+    out.print(table(found))
+    write_timings(args.json, machine, found)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Load the model, measure, print the table and write the JSON."""
+    begin = time.perf_counter()
+    if args.random_weights:
+        system = random_system(args.random_weights, args.device)
+        report_stages(system, args, machine_of(args, time.perf_counter() - begin))
+        return
+    tts = vivavoce.load(args.model, args.backend, args.device, compile=args.compile, bits=args.bits)
+    machine = machine_of(args, time.perf_counter() - begin)
+    if args.passes:
+        report_stages(tts.system, args, machine)
+    else:
+        report_schedules(tts, args, machine)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0: timed; 1: bad input, told in one line on stderr; 130: interrupted."""
     args = arguments(argv)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    import vivavoce
-
-    try:
-        begin = time.perf_counter()
-        if args.random_weights:
-            system = random_system(args.random_weights, args.device)
-        else:
-            tts = vivavoce.load(args.model, args.backend, args.device, compile=args.compile, bits=args.bits)
-            system = tts.system
-        stages = args.passes or bool(args.random_weights)
-        if stages and not hasattr(system, "t2s"):
-            raise ValueError(f"--passes is for whisperspeech models; {args.model} is another")
-        loading = time.perf_counter() - begin
-        machine = {
-            "cpu": cpu_model(),
-            "cores": usable_cores(),
-            "threads": torch.get_num_threads() if args.backend == "torch" else None,
-            "backend": args.backend,
-            "version": metadata.version(args.backend),
-            "device": args.device,
-            "bits": args.bits,
-            "python": platform.python_version(),
-            "system": platform.system(),
-            "model": " and ".join(map(str, args.random_weights)) if args.random_weights else args.model,
-            "compile": args.compile,
-            "runs": args.runs,
-            "load_seconds": loading,
-        }
-        if stages:
-            temperature = 1.0 if args.random_weights else None  # random weights say little at the models' own
-            speech, seconds = whole(system, args.runs, temperature)
-            rows = passes(system, args.runs)
-            compiled_speech, compiled_seconds = whole(system, args.runs, temperature)
-            out = Console(highlight=False, soft_wrap=True)
-            out.print(
-                f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, torch "
-                f"{machine['version']}, {args.device}; model {machine['model']}"
-                f"{', random weights' if args.random_weights else ''}.\n{args.runs} runs after a warm-up. The whole "
-                f"engine: {speech:.1f} s of speech in {seconds:.1f} s, {speech / seconds:.2f} times faster than real "
-                f"time; compiled {compiled_speech / compiled_seconds:.2f} times."
-            )
-            out.print(passes_table(rows))
-            if args.json:
-                whole_engine = {
-                    "speech_seconds": speech,
-                    "seconds": seconds,
-                    "compiled_speech_seconds": compiled_speech,
-                }
-                write_json(args.json, {**machine, **whole_engine, "compiled_seconds": compiled_seconds}, rows)
-            return 0
-        found = timings(tts, args)
-        out = Console(highlight=False, soft_wrap=True)
-        out.print(
-            f"{machine['cpu']}, {machine['cores']} cores, "
-            + (f"{machine['threads']} threads, " if machine["threads"] else "")
-            + f"{args.backend} {machine['version']}, {args.device}, {args.bits or 32} bits"
-            f"{', compiled' if args.compile else ''}; model {args.model}, loaded in {loading:.1f} s.\n"
-            f"Median of {args.runs} runs after a warm-up. x real time: seconds of speech per second of computing, "
-            "above 1 is faster than real time."
-        )
-        out.print(table(found))
-        if args.json:
-            write_json(args.json, machine, found)
-    except KeyboardInterrupt:
-        return 130
-    except (ValueError, vivavoce.SynthesisError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    return exit_status(lambda: measure(args))
 
 
 if __name__ == "__main__":

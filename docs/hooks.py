@@ -1,7 +1,7 @@
-"""What mkdocs does for this project beyond its plugins.
+"""Hooks for mkdocs.
 
-Pages that lie elsewhere in the repository, beside what they are about, are part of the site. Links are written as they
-are right in the repository; here they are made right for the site. `<!-- help NAME -->` becomes the help of a command.
+Pages in other folders of the repository become part of the site. Links are written for the repository, and adapted to
+the site here. `<!-- help NAME -->` is replaced by the help of a command.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = (
     "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
     "examples/**/README.md",
     "recipes/**/README.md",
-    "benchmarks/README.md",
+    "benchmarks/**/README.md",
     "vivavoce/assets/*/MODEL_CARD.md",
 )
 
@@ -28,7 +30,7 @@ _LINK = re.compile(r"(\]\()([^)#\s:]+)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Pages and pictures from the rest of the repository."""
+    """Add the pages from other folders of the repository."""
     for pattern in ELSEWHERE:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
@@ -37,23 +39,33 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """The page with links that are right in the site, and with what is generated."""
+    """Adapt the links of a page to the site, and insert generated help."""
     source = page.file.src_uri
     in_repository = posixpath.join("docs", source) if page.file.generated_by is None else source
-    markdown = _LINK.sub(lambda m: m[1] + moved(m[2], in_repository, source), markdown)
-    return re.sub(r"<!-- help (\w+) -->", lambda m: help_of(m[1]), markdown)
+    pages = {file.src_uri for file in files}
+
+    def link(match: re.Match[str]) -> str:
+        return match[1] + moved(match[2], in_repository, source, pages, config.extra["repository"])
+
+    markdown = _LINK.sub(link, markdown)
+    return re.sub(r"<!-- help ([\w-]+) -->", lambda m: help_of(m[1]), markdown)
 
 
-def moved(link: str, in_repository: str, in_site: str) -> str:
-    """A link of a page, as written in the repository, from where the page lies in the site."""
+def moved(link: str, in_repository: str, in_site: str, pages: set[str], repository: str) -> str:
+    """Return a link written for the repository as it must be in the site.
+
+    Files that are not part of the site are linked in the public repository.
+    """
     target = posixpath.normpath(posixpath.join(posixpath.dirname(in_repository), link))
+    if target.removeprefix("docs/") not in pages and (ROOT / target).exists():
+        return f"{repository}/blob/main/{target}"
     return posixpath.relpath(target.removeprefix("docs/"), posixpath.dirname(in_site) or ".")
 
 
 def help_of(name: str) -> str:
-    """A command's arguments and options as a table."""
-    sys.path.insert(0, str(ROOT))  # mkdocs may run where vivavoce is not installed
-    from vivavoce.cli import app
+    """Return a command's help as Markdown: description, usage, and a table of arguments and options."""
+    sys.path.insert(0, str(ROOT))  # vivavoce need not be installed
+    from vivavoce.cli.main import app
 
     group: Any = typer.main.get_command(app)
     command = group.commands[name]
@@ -67,5 +79,5 @@ def help_of(name: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text for the cell of a table."""
+    """Escape plain text for a table cell."""
     return re.sub(r"[^\w\s.,:;()/='-]", lambda m: f"&#{ord(m[0])};", text)

@@ -11,18 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vivavoce import config
-from vivavoce.config import (
-    Config,
-    DurationConfig,
-    MelConfig,
-    NanospeechConfig,
-    SamplingConfig,
-    SpeakOptions,
-    TrainConfig,
-    VocoderConfig,
-    exact_div,
-)
-from vivavoce.config_whisperspeech import WhisperspeechConfig
+from vivavoce.config import Config, MelConfig, SpeakOptions, exact_div
+from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig, SamplingConfig
+from vivavoce.models.vocoder import VocoderConfig
+from vivavoce.models.whisperspeech import WhisperspeechConfig
+from vivavoce.train.config import TrainConfig
 
 ALL = [c for c in vars(config).values() if isinstance(c, type) and issubclass(c, Config) and c is not Config]
 

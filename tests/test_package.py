@@ -61,7 +61,7 @@ def test_wheel_has_the_command_and_the_licence(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         points = next(n for n in names if n.endswith(".dist-info/entry_points.txt"))
-        assert "vivavoce = vivavoce.cli:main" in archive.read(points).decode()
+        assert "vivavoce = vivavoce.cli.main:main" in archive.read(points).decode()
         licence = next(n for n in names if n.endswith("/LICENSE"))
         assert archive.read(licence).decode().startswith("MIT License")
 
@@ -107,6 +107,8 @@ def test_every_dependency_is_pinned_once_within_its_bounds(
     extras = project["project"]["optional-dependencies"].values()
     for text in [*project["project"]["dependencies"], *(t for extra in extras for t in extra)]:
         needed = Requirement(text)
+        if needed.name == "vivavoce":  # an extra that contains another
+            continue
         if applies(needed.marker):
             name = canonicalize_name(needed.name)
             assert name in pins, f"constraints.txt has no {needed.name} for Python {python} on {system}"

@@ -7,12 +7,16 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import soundfile
+from safetensors.numpy import save_file
 
 from vivavoce import audio
+from vivavoce.audio.io import blocks
 from vivavoce.config import BUILTIN_VOICES
 from vivavoce.voices import VOICE_DB, Voice, get, voices
 
@@ -135,10 +139,55 @@ def test_what_is_not_a_saved_voice_is_refused(tmp_path: Path) -> None:
     get("nash").save(tmp_path / "nash.voice")
     (tmp_path / "cut.voice").write_bytes((tmp_path / "nash.voice").read_bytes()[:2000])
     (tmp_path / "empty.voice").write_bytes(b"")
-    speaker = Path(audio.__file__).parent / "assets" / "speaker" / "model.safetensors"
+    speaker = Path(audio.__file__).parents[1] / "assets" / "speaker" / "model.safetensors"
     for path in (tmp_path / "cut.voice", tmp_path / "empty.voice", tmp_path / "none.voice", speaker, tmp_path):
         with pytest.raises(ValueError, match=path.name):
             Voice.load(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "complaint"),
+    [
+        ({"samples": np.zeros(48_000, np.int16)}, "samples are int16"),
+        ({"samples": np.zeros((2, 24_000), np.float32)}, r"samples are float32 \[2, 24000\]"),
+        ({"samples": np.zeros(0, np.float32)}, r"samples are float32 \[0\]"),
+        ({"samples": np.full(48_000, np.nan, np.float32)}, "finite"),
+        ({"samples": np.zeros(61 * RATE, np.float32)}, "a saved voice of 61 s; at most 60 s"),
+        ({"embedding": np.zeros((2, 128), np.float32)}, "embedding are float32"),
+        ({"embedding": np.zeros(256, np.float32)}, "embedding is all zeros"),
+        ({"embedding": np.arange(256)}, "embedding are int64"),
+    ],
+)
+def test_a_saved_voice_with_other_tensors_is_refused(tmp_path: Path, tensors: dict[str, Any], complaint: str) -> None:
+    path = tmp_path / "odd.voice"
+    get("nash").save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    save_file({"samples": speech(2.0).astype(np.float32), **tensors}, path, metadata)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        Voice.load(path)
+    assert "odd.voice" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_saved_voice_of_a_type_that_numpy_lacks_is_refused(tmp_path: Path) -> None:
+    header = b'{"__metadata__":{"format":"vivavoce-voice","version":"1","sample_rate":"24000"},'
+    header += b'"samples":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    (tmp_path / "odd.voice").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(ValueError, match=r"odd\.voice"):
+        Voice.load(tmp_path / "odd.voice")
+
+
+def test_no_more_than_a_minute_of_a_recording_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "hours.flac"
+    with soundfile.SoundFile(path, "w", 8_000, 1) as file:
+        file.write(speech(20.0, 8_000))
+        for _ in range(120):
+            file.write(np.zeros(60 * 8_000))
+    decoded = []
+    monkeypatch.setattr("vivavoce.audio.io.blocks", lambda file: map(lambda b: decoded.append(b) or b, blocks(file)))
+    with pytest.warns(UserWarning, match=r"hours\.flac: a minute or more long; only the first 1\d\.\d s are used"):
+        assert 12 <= Voice.from_file(path).duration <= 15
+    assert sum(map(len, decoded)) < 70 * 8_000
 
 
 def test_saving_into_a_missing_folder_is_refused(tmp_path: Path) -> None:

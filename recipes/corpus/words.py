@@ -1,12 +1,17 @@
-"""Sentences for words that the corpus hardly has: sentences-words.tsv.gz, made once.
+"""Sentences for words that the corpus hardly has: sentences-words.tsv.gz and sentences-frequent.tsv.gz, made once.
 
-    python recipes/corpus/words.py gpt2.tiktoken cmudict.dict recipes/corpus/sentences-words.tsv.gz
+    python recipes/corpus/words.py rare gpt2.tiktoken cmudict.dict recipes/corpus/sentences-words.tsv.gz
+    python recipes/corpus/words.py frequent frequency_dictionary_en_82_765.txt sentences-frequent.tsv.gz more.tsv
 
-The English sentences of the corpus have 5,500 words in their first 2,975 lines. A model that learned from those reads
-the others by guessing from their letters, and misses one in four. So the other frequent words of English are put into
+`rare`: the English sentences of the corpus have 5,500 words in their first 2,975 lines. A model that learned from those
+guesses the others from their letters, and misses one in four. So the other frequent words of English are put into
 sentence frames at random: no sense, but every word said by some speaker, between chance neighbours. Frequent are words
 that are one token of GPT-2's byte pairs (the file `gpt2.tiktoken` in openai-whisper's package, MIT; a lower rank is a
 more frequent word) and that the CMU Pronouncing Dictionary has. Words of one syllable come twice.
+
+`frequent`: the 40,000 most frequent words of symspellpy's dictionary (MIT; counts from Google Books, CC BY 3.0), as far
+as hibari's lexicons know them, are to be heard three times each. Where the list `en` has a word less often, sentences
+of the files that are given as `more` are taken first, then frames: short ones as above, and enumerations.
 """
 
 from __future__ import annotations
@@ -19,15 +24,24 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from judged import Judged
+from judged import words as words_of
+from lists import ENOUGH, heard, unjudged
 from make import LINES, SENTENCES, read_sentences
 
-from vivavoce.audio import write_whole
-from vivavoce.train.lexicon import read_dictionary
+from vivavoce.audio.files import atomic_write
+from vivavoce.train.pronunciations import read_dictionary
 
 KNOWN_LINES = 2975  # of sentences.tsv.gz: what the first models were trained on
 KNOWN = 3  # a word that they have so often needs no more
 RANKS = 30_000
+FREQUENT = 40_000  # words that are to be heard three times
+CHUNK = 2000  # words of like frequency, among which a sentence is made
+WORTH = 7  # words of a sentence for each of them that is still missing
+# Words of one and two letters; the dictionary also has "re", "de", "al", …
+SHORT = "a i am an as at be by do go he if in is it me my no of oh on or ox so to up us we".split()
 # Words that one would not want to hear in a sentence made at random begin with these.
 RUDE = (
     "abort anal anus arous ass bastard bitch bloody boob breast cock condom corpse crap cunt damn dick dildo erect "
@@ -67,6 +81,29 @@ The * *, the * *.
 From * to * and from * to *.
 If it is *, * a *.
 """.split("\n")[1:-1]
+
+
+# Frames with more places, for the tens of thousands of words of `frequent`
+LONG_FRAMES = """
+*, *, *, * and *.
+First *, then *, then * and last of all *.
+* * and * *, or * * and * *.
+The * *, the * * and the * * are in the *.
+* and *, * and *, * and *.
+Neither * nor *, neither * nor *, said the *.
+He wrote *, *, * and * under *.
+Between * and * there was *, and after * came *.
+Is it *, *, * or *?
+My * is *, your * is *, and their * was *.
+A * with * and * is not a * with *.
+Read me * and *, please, and then * and *.
+""".split("\n")[1:-1]
+ALONE = ("The next word is *.", "How do you spell *?", "In the dictionary, * comes first.")  # for words of RUDE
+# Words that begin with these are not said at all.
+WORST = tuple(
+    "anal arous boob bitch cunt dildo fagg fuck gook kike nigg orgasm penis piss porn pussy shit slut tits "
+    "vagin wetback whore".split()
+)
 
 
 def frequent(tokens: Path) -> set[str]:
@@ -115,16 +152,101 @@ def sentences(tokens: Path, dictionary: Path) -> list[str]:
     return made
 
 
+def reading(word: str, g2p: Any) -> str | None:
+    """The word as it is written in a sentence, "paul" as "Paul"; None where hibari's lexicons do not know it."""
+    from hibari.g2p import Context
+
+    for written, tag in ((word, "NN"), (word.capitalize(), "NNP")):
+        if g2p.lexicon.get_word(written, tag, None, Context())[0]:
+            return written
+    return None
+
+
+def most_frequent(dictionary: Path) -> dict[str, str]:
+    """The FREQUENT most frequent words that hibari's lexicons know, each with how it is written.
+
+    Letters and syllables of two letters count only where they are words. Raises ValueError where the file is not made
+    of lines with a word and its count, or a package is missing.
+    """
+    try:
+        from hibari.g2p import G2P
+    except ModuleNotFoundError:
+        raise ValueError("the package hibari is missing: pip install -r recipes/corpus/requirements.txt") from None
+    g2p = G2P()
+    chosen: dict[str, str] = {}
+    for number, line in enumerate(read_sentences(dictionary), 1):
+        word, _, count = line.lstrip("\ufeff").partition(" ")
+        if not count.strip().isdigit():
+            raise ValueError(f"{dictionary}: line {number} must be a word and its count: {line!r}")
+        written = None if word.startswith(WORST) or (len(word) < 3 and word not in SHORT) else reading(word, g2p)
+        if written:
+            chosen[word] = written
+            if len(chosen) == FREQUENT:
+                break
+    return chosen
+
+
+def fitting(lines: list[str], missing: Counter[str]) -> list[str]:
+    """The lines that have a missing word for every WORTH words or fewer; `missing` counts down."""
+    chosen = []
+    for line in lines:
+        said = words_of(line.split("\t")[0])
+        needed = {word for word in said if missing[word] > 0}
+        if needed and len(said) <= WORTH * len(needed):
+            chosen.append(line)
+            missing.subtract(said)
+    return chosen
+
+
+def frequent_sentences(dictionary: Path, more: list[Path], judged: Judged) -> list[str]:
+    """Lines that, together with the list `en`, have every one of the most frequent words ENOUGH times."""
+    written = most_frequent(dictionary)
+    missing = Counter(dict.fromkeys(written, ENOUGH))
+    missing.subtract(heard(["en"], judged))
+    made = fitting(unjudged((line for file in more for line in read_sentences(file)), judged), missing)
+    order = random.Random(2)
+    rude = tuple(RUDE)
+    alone = [word for word in written if word.startswith(rude)]
+    others = sorted(set(written) - set(alone))
+    made += [
+        f"{fill(frame, [written[word]])}\tframes" for word in alone for frame in ALONE[: max(0, missing.pop(word))]
+    ]
+    for wanted in range(1, ENOUGH + 1):  # all words once, then all twice, …, the more frequent ones first
+        left: list[str] = []
+        for first in range(0, len(written), CHUNK):
+            chunk = list(written)[first : first + CHUNK]
+            fresh = [word for word in chunk if missing[word] > ENOUGH - wanted]
+            order.shuffle(fresh)
+            left += fresh
+        while left:
+            frame = order.choice(FRAMES if order.random() < 0.4 else LONG_FRAMES)
+            places = frame.count("*")
+            chosen = left[:places] + order.sample(others, max(0, places - len(left)))
+            left = left[places:]
+            sentence = fill(frame, [written[word] for word in reversed(chosen)])
+            made.append(f"{sentence}\tframes")
+            missing.subtract(words_of(sentence))
+    return unjudged(made, judged)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tokens", type=Path, help="gpt2.tiktoken, as in openai-whisper's package")
-    parser.add_argument("dictionary", type=Path, help="cmudict.dict, the CMU Pronouncing Dictionary")
-    parser.add_argument("out", type=Path, metavar="FILE.tsv.gz")
+    what = parser.add_subparsers(dest="what", required=True, metavar="rare|frequent")
+    rare = what.add_parser("rare", help="words that the first lines lack, in frames")
+    rare.add_argument("tokens", type=Path, help="gpt2.tiktoken, as in openai-whisper's package")
+    rare.add_argument("dictionary", type=Path, help="cmudict.dict, the CMU Pronouncing Dictionary")
+    often = what.add_parser("frequent", help=f"the {FREQUENT} most frequent words, each {ENOUGH} times")
+    often.add_argument("dictionary", type=Path, help="frequency_dictionary_en_82_765.txt, as in symspellpy's package")
+    for command in (rare, often):
+        command.add_argument("out", type=Path, metavar="FILE.tsv.gz")
+    often.add_argument("more", type=Path, nargs="*", help="sentences, a tab and their source, to be taken first")
     args = parser.parse_args()
     try:
-        lines = sentences(args.tokens, args.dictionary)
-        text = "".join(f"{line}\twords\n" for line in lines)
-        write_whole(args.out, gzip.compress(text.encode(), mtime=0))
+        if args.what == "rare":
+            lines = [f"{line}\twords" for line in sentences(args.tokens, args.dictionary)]
+        else:
+            lines = frequent_sentences(args.dictionary, args.more, Judged.load())
+        atomic_write(args.out, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
     except (ValueError, OSError) as error:
         print(f"words.py: {error}", file=sys.stderr)
         return 2

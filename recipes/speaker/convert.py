@@ -3,8 +3,8 @@
     pip download --no-deps Resemblyzer==0.1.4 -d /tmp/resemblyzer
     python recipes/speaker/convert.py /tmp/resemblyzer/Resemblyzer-0.1.4-py3-none-any.whl
 
-Nothing from the wheel is run: the weights are read as tensors only. Written as float16, because the vectors then still
-agree with the package's to about 1e-4 (tests/test_speaker.py asks for 1e-3).
+No code from the wheel runs: the weights are read as tensors only. They are written as float16; the speaker vectors
+agree with Resemblyzer's to about 1e-4 (tests/models/test_speaker.py requires 1e-3).
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from vivavoce.speaker_torch import ASSETS, SpeakerConfig, SpeakerEncoder
+from vivavoce.config import ASSETS
+from vivavoce.models.speaker import SpeakerConfig
+from vivavoce.models.speaker_torch import SpeakerEncoder
 
 CHECKPOINT = "resemblyzer/pretrained.pt"
-SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"  # of that file in release 0.1.4
+SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"  # of the checkpoint in release 0.1.4
 
 
 def convert(wheel: Path, target: Path, dtype: torch.dtype) -> None:
@@ -34,7 +36,7 @@ def convert(wheel: Path, target: Path, dtype: torch.dtype) -> None:
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)["model_state"]
     config = SpeakerConfig()
     encoder = SpeakerEncoder(config)
-    # The two numbers beside the network belong to the loss that it was trained with.
+    # Two scalars beside the network belong to its training loss.
     names = encoder.state_dict().keys()
     left_out = sorted(set(state) - set(names))
     if left_out != ["similarity_bias", "similarity_weight"]:

@@ -2,12 +2,12 @@
 
     python recipes/voices/make.py PATH/TO/en-train-*.tar
 
-For each built-in voice: the chosen recording with its bytes as they are (NAME.ogg), what is said in it (voices.json)
-and two speaker vectors (vectors.safetensors): NAME, the normalised mean of the vectors of CLIPS recordings of that
-speaker, which the package uses, and NAME.reference, that of the one recording.
+For each built-in voice it writes the chosen recording, byte for byte (NAME.ogg), its transcript (voices.json) and two
+speaker vectors (vectors.safetensors): NAME, the normalised mean over CLIPS recordings of the speaker, which the package
+uses, and NAME.reference, the vector of the chosen recording.
 
-Why the mean: it is nearer to how the speaker sounds in general. Both were compared with recordings of the same
-speaker that went into neither; the script prints the mean cosines (mean of the five: 0.96 against 0.94).
+The mean represents the speaker better: its cosine with held-out recordings, which the script prints, is 0.96 on average
+over the five voices, against 0.94 for the single recording.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from vivavoce import audio
-from vivavoce.speaker_torch import load_speaker_encoder
-from vivavoce.voices import ASSETS
+from vivavoce.config import ASSETS
+from vivavoce.models.speaker_torch import load_speaker_encoder
 
-CLIPS = 20  # recordings in a mean vector, and as many others to measure it by
-MIN_SECONDS = 2.5  # of those
+CLIPS = 20  # recordings in a mean vector, and in its held-out set
+MIN_SECONDS = 2.5  # length of these recordings
 
 # name: (key of the recording, description)
 PICKS = {
@@ -45,7 +45,7 @@ Vector = npt.NDArray[np.float32]
 
 
 def load_clips(shards: list[Path]) -> dict[str, dict[str, Any]]:
-    """Key -> the JSON of each recording by a built-in speaker, with its bytes under "ogg" and its shard's name."""
+    """Return, by key, the JSON of each recording by a built-in speaker, with its audio "ogg" and its "shard"."""
     clips: dict[str, dict[str, Any]] = {}
     for shard in shards:
         with tarfile.open(shard) as archive:
@@ -62,7 +62,7 @@ def load_clips(shards: list[Path]) -> dict[str, dict[str, Any]]:
 
 
 def unit(vector: Vector) -> Vector:
-    """`vector` scaled to length 1."""
+    """Return `vector` scaled to length 1."""
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
@@ -80,7 +80,7 @@ def make(shards: list[Path], target: Path) -> None:
         if pick not in clips or clips[pick]["speaker"] != name:
             raise SystemExit(f"{pick}, the recording of {name}, is not in these shards")
         others = [k for k, c in clips.items() if c["speaker"] == name and k != pick and c["duration"] >= MIN_SECONDS]
-        # Evenly over the corpus; every second one is held out.
+        # Spread evenly over the corpus; every second one is held out.
         chosen = sorted(others)[:: max(1, len(others) // (2 * CLIPS))][: 2 * CLIPS]
         used, held_out = chosen[::2], np.stack([vector(k) for k in chosen[1::2]])
         reference, mean = vector(pick), unit(np.mean([vector(k) for k in used], axis=0))

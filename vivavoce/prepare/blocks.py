@@ -1,42 +1,38 @@
-"""Audio shards → blocks of utterances that are not yet decoded, which processes share out among them."""
+"""Audio shards → blocks of undecoded utterances, which worker processes share."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from vivavoce.prepare.shards import DamagedShard, Files, read_shard
-from vivavoce.prepare.sources import AUDIO
-from vivavoce.tokens import TokenItem
+from vivavoce.data.samples import Metadata, audio_of, metadata_of
+from vivavoce.data.tar import DamagedShard, read_shard
+from vivavoce.data.tokens import TokenItem
 
 BLOCK = 64  # utterances that a process gets at once
 
 
 class Clip(NamedTuple):
-    """An utterance of an audio shard, not yet decoded."""
+    """An undecoded utterance of an audio shard."""
 
     key: str
-    sound: bytes
-    text: str
-    lang: str
-    name: str
-    words: list[tuple[str, float, float]]
+    audio: bytes
+    meta: Metadata
 
 
 class Block(NamedTuple):
     """Utterances of one shard that a process gets at once."""
 
     shard: Path
-    done: float  # of all shards, with this block
+    done: float  # of all shards, including this block
     clips: list[Clip]
-    dropped: Counter[str]  # by reason, among those that were read for this block
+    dropped: Counter[str]  # by reason, among the utterances that were read for this block
 
 
 class Result(NamedTuple):
-    """What became of a block."""
+    """The tokens of a block."""
 
     shard: Path
     done: float
@@ -45,39 +41,22 @@ class Result(NamedTuple):
 
 
 def blocks(shards: Sequence[Path]) -> Iterator[Block]:
-    """The shards' utterances in blocks; every shard has at least one, which may be empty."""
+    """Yield the shards' utterances in blocks; every shard has at least one, which may be empty."""
     sizes = [shard.stat().st_size for shard in shards]
+    total = max(1, sum(sizes))
     for number, shard in enumerate(shards):
-        before, share, whole = sum(sizes[:number]), sizes[number], max(1, sum(sizes))
+        before, size = sum(sizes[:number]), sizes[number]
         clips: list[Clip] = []
         dropped: Counter[str] = Counter()
         try:
-            for key, files, part in read_shard(shard):
+            for sample in read_shard(shard):
                 try:
-                    clips.append(_clip(key, files))
+                    clips.append(Clip(sample.key, audio_of(sample.files), metadata_of(sample.files)))
                 except ValueError as reason:
                     dropped[str(reason)] += 1
                 if len(clips) == BLOCK:
-                    yield Block(shard, (before + share * part) / whole, clips, dropped)
+                    yield Block(shard, (before + min(size, sample.end)) / total, clips, dropped)
                     clips, dropped = [], Counter()
         except DamagedShard:
             dropped["(shards) damaged; used as far as readable"] += 1
-        yield Block(shard, (before + share) / whole, clips, dropped)
-
-
-def _clip(key: str, files: Files) -> Clip:
-    """Raises ValueError, whose message is the reason for dropping it."""
-    sound = next((files[extension] for extension in AUDIO if extension in files), b"")
-    if not sound:
-        raise ValueError("no audio")
-    if "json" not in files and "txt" not in files:
-        raise ValueError("no text")
-    try:
-        meta: Any = json.loads(files["json"]) if "json" in files else {"text": files["txt"].decode("utf-8-sig")}
-        text, lang, name = str(meta["text"]).strip(), str(meta.get("lang") or "en"), str(meta.get("speaker") or "")
-        words = [(str(word), float(start), float(end)) for word, start, end in meta.get("words") or ()]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ValueError("unreadable text") from None
-    if not text:
-        raise ValueError("empty text")
-    return Clip(key, sound, text, lang, name, words)
+        yield Block(shard, (before + size) / total, clips, dropped)

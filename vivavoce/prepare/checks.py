@@ -1,6 +1,6 @@
-"""One item → what is stored of it, or the reason why it is dropped. Runs in worker processes; loads no torch.
+"""Check one recording: return what is stored of it, or the reason why it is dropped. Runs in worker processes.
 
-Knows nothing about where items come from or where they go.
+Knows nothing about where recordings come from or where they go, and loads no torch.
 """
 
 from __future__ import annotations
@@ -8,37 +8,39 @@ from __future__ import annotations
 import difflib
 import io
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from vivavoce import audio
+from vivavoce.audio.ogg import with_serial
+from vivavoce.data.samples import Spans
+from vivavoce.data.tar import Files
+from vivavoce.prepare.recordings import Recording
 from vivavoce.prepare.settings import PrepareConfig
-from vivavoce.prepare.shards import Files, fixed_ogg
-from vivavoce.prepare.sources import Item
-from vivavoce.text import Change, CharTokenizer, normalise
+from vivavoce.text import normalise
+from vivavoce.text.characters import Change
+from vivavoce.text.tokenizer import CharTokenizer
 
-SILENT_DB = -50.0  # below full scale: what never gets louder than this is silent
+SILENT_DB = -50.0  # dBFS; audio that is never louder is silent
 FULL_SCALE = 0.99
-LONGEST_SILENCE = 30.0  # seconds at the ends of a usable recording: a longer file is not even decoded
-SLACK = 0.1  # seconds that word times may lie beyond the recording's end, for aligners count in frames
+LONGEST_SILENCE = 30.0  # seconds at the ends of a usable recording; longer files are not decoded
+SLACK = 0.1  # seconds that word times may exceed the recording by: aligners count in frames
 
 Words = list[tuple[str, float, float]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: its files, or the reason why it was dropped."""
+    """The result of the checks: the files of an utterance, or the reason why it was dropped."""
 
     key: str
-    same: str
+    identity: str  # as `Recording.identity`
     reason: str = ""
-    outside: str = ""  # characters that the vocabulary lacks, for which it was dropped
-    letters: str = ""  # letters that the vocabulary has to grow by
+    outside: str = ""  # characters that the vocabulary lacks, if it was dropped for them
+    letters: str = ""  # letters that must be added to the vocabulary
     speaker: str = ""
     lang: str = ""
     seconds: float = 0.0
@@ -47,43 +49,45 @@ class Outcome:
 
 
 class _Dropped(Exception):
-    """Its first argument is the reason."""
+    """Raised with the reason, and the characters that caused it, if any."""
 
 
-def examine(item: Item, settings: PrepareConfig, tokenizer: CharTokenizer) -> Outcome:
-    """Check an item and encode what is kept of it."""
-    same = item.same or item.key
+def examine(recording: Recording, settings: PrepareConfig, tokenizer: CharTokenizer) -> Outcome:
+    """Check a recording and encode what is kept of it."""
+    identity = recording.identity or recording.key
     try:
-        if item.fault:
-            raise _Dropped(item.fault)
-        lang = item.lang.lower().replace("_", "-").split("-")[0]
-        text, letters = read_text(item.text, lang, tokenizer, settings.grow_vocab)
-        samples, start, total = read_sound(item.sound, settings)
+        if recording.fault:
+            raise _Dropped(recording.fault)
+        lang = recording.lang.lower().replace("_", "-").split("-")[0]
+        text, letters = read_text(recording.text, lang, tokenizer, settings.grow_vocab)
+        samples, start, total = read_sound(recording.audio, settings)
         seconds = len(samples) / audio.SAMPLE_RATE
         check_rate(text, seconds, settings)
-        meta = {"text": text, "speaker": item.speaker, "lang": lang, "duration": round(seconds, 4)}
-        if item.words:
-            meta["words"] = [
-                (word, *(round(min(max(0.0, time - start), seconds), 4) for time in times))
-                for word, *times in words_in_step(item.text, text, read_words(item.words, total))
-            ]
-        meta = {"original": item.text, **item.more, **meta}
+        meta = {"text": text, "speaker": recording.speaker, "lang": lang, "duration": round(seconds, 4)}
+        if recording.words:
+            check_words(recording.words, total)
+            meta["words"] = _shifted(words_in_step(recording.text, text, recording.words), start, seconds)
+        if recording.phones:
+            meta["phones"] = _shifted(recording.phones, start, seconds)
+        if recording.bandwidth is not None:
+            meta["bandwidth"] = recording.bandwidth
+        meta = {"original": recording.text, **recording.extra, **meta}
     except _Dropped as dropped:
         reason, *outside = dropped.args
-        return Outcome(item.key, same, reason, "".join(outside), done=item.done)
+        return Outcome(recording.key, identity, reason, "".join(outside), done=recording.done)
     sound = audio.encode(samples, audio.SAMPLE_RATE, settings.format)
     files = {
-        settings.format: fixed_ogg(sound) if settings.format == "ogg" else sound,
+        settings.format: with_serial(sound) if settings.format == "ogg" else sound,
         "json": json.dumps(meta, ensure_ascii=False, default=str).encode("utf-8", "replace"),
     }
-    return Outcome(item.key, same, "", "", letters, item.speaker, lang, seconds, files, item.done)
+    return Outcome(recording.key, identity, "", "", letters, recording.speaker, lang, seconds, files, recording.done)
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------
 
 
 def read_text(written: str, lang: str, tokenizer: CharTokenizer, grow: bool) -> tuple[str, str]:
-    """The text as speaking normalises it, on one line, and the letters that the vocabulary must `grow` by for it."""
+    """Return the text on one line, normalised as for synthesis, and the letters to add if the vocabulary may `grow`."""
     if not written.strip():
         raise _Dropped("empty text")
     try:
@@ -103,8 +107,10 @@ def read_text(written: str, lang: str, tokenizer: CharTokenizer, grow: bool) -> 
 
 
 def missing_letters(text: str, tokenizer: CharTokenizer) -> str:
-    """The letters and digits that the vocabulary has in neither case, each once, in order; small ones where it has no
-    capitals."""
+    """Return the letters and digits that the vocabulary has in neither case, once each, in order of appearance.
+
+    They are lower case if the vocabulary has no capitals.
+    """
     known = set(tokenizer.characters)
     capitals = any(c.isupper() for c in known)
     missing = [c if capitals else c.lower() for c in text if c.isalnum() and not {c, c.lower(), c.upper()} & known]
@@ -112,12 +118,12 @@ def missing_letters(text: str, tokenizer: CharTokenizer) -> str:
 
 
 def _lost(changes: Sequence[Change]) -> str:
-    """The letters and digits that changes leave out."""
+    """Return the letters and digits that the changes remove."""
     return "".join(dict.fromkeys(c for ch in changes if not ch.after.strip() for c in ch.before if c.isalnum()))
 
 
 def check_rate(text: str, seconds: float, settings: PrepareConfig) -> None:
-    """Text that is far too long or too short for its recording is the text of another one, or of more than it."""
+    """Drop a text that is far too long or too short for its recording: it belongs to another, or to a longer one."""
     rate = len(text) / seconds
     if rate > settings.max_rate:
         raise _Dropped(f"more than {settings.max_rate:g} characters a second")
@@ -128,25 +134,29 @@ def check_rate(text: str, seconds: float, settings: PrepareConfig) -> None:
 # ---- words ----------------------------------------------------------------------------------------------------------
 
 
-def read_words(given: Any, total: float) -> Words:
-    """Word times as the input has them, checked against the recording's `total` seconds."""
-    try:
-        words = [(str(word), float(start), float(end)) for word, start, end in given]
-    except (TypeError, ValueError):
-        raise _Dropped("unreadable word times") from None
+def check_words(words: Spans, total: float) -> None:
+    """Check word times against the recording's `total` seconds."""
     clock = 0.0
     for _, start, end in words:
-        if not (math.isfinite(start) and math.isfinite(end) and clock - SLACK <= start <= end <= total + SLACK):
+        if not clock - SLACK <= start <= end <= total + SLACK:
             raise _Dropped("word times out of order or beyond the recording")
         clock = start
-    return words
 
 
-def words_in_step(written: str, normal: str, times: Words) -> Words:
-    """Times of the words of the normalised text, from those of the written one.
+def _shifted(spans: Iterable[tuple[str, float, float]], start: float, seconds: float) -> list[tuple[str, float, float]]:
+    """Return spans relative to the second `start`, clipped to the `seconds` that are kept."""
+
+    def clip(time: float) -> float:
+        return round(min(max(0.0, time - start), seconds), 4)
+
+    return [(label, clip(begin), clip(end)) for label, begin, end in spans]
+
+
+def words_in_step(written: str, normal: str, times: Spans) -> Words:
+    """Return the times of the words of the normalised text, given those of the written text.
 
     A word that became one other ("Mr." → "Mister") keeps its time. Where one became several ("$3"), or several became
-    one, nothing tells who has which part: those get none, and training takes the stretch as a whole.
+    one, their shares are unknown: they get no times, and training treats the stretch as a whole.
     """
     before, after = written.split(), normal.split()
     timed: dict[int, tuple[float, float]] = {}  # by the word's number in `before`
@@ -158,7 +168,7 @@ def words_in_step(written: str, normal: str, times: Words) -> Words:
 
 
 def _pairs(left: Sequence[str], right: Sequence[str], renamed: bool = False) -> list[tuple[int, int]]:
-    """(i, j) of the words that correspond, in order: the equal ones and, if `renamed`, one that stands for another."""
+    """Return (i, j) of corresponding words, in order: equal ones and, if `renamed`, one that replaces another."""
     pairs = []
     for kind, i, i_end, j, j_end in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if kind == "equal":
@@ -174,7 +184,7 @@ def _pairs(left: Sequence[str], right: Sequence[str], renamed: bool = False) -> 
 
 
 def _bare(word: str) -> str:
-    """A word as aligners give it: without case and punctuation."""
+    """Return a word as aligners write it: without case and punctuation."""
     return "".join(c for c in word.casefold().replace("’", "'") if c.isalnum() or c == "'").strip("'")
 
 
@@ -182,12 +192,12 @@ def _bare(word: str) -> str:
 
 
 def read_sound(sound: str | bytes, settings: PrepareConfig) -> tuple[audio.Samples, float, float]:
-    """A recording at 24 kHz, mono, trimmed: samples [S], at which second it starts, and the seconds it had before."""
+    """Return a recording at 24 kHz, mono, trimmed: samples [S], the second at which it starts, and its full length."""
     try:
         info = soundfile.info(sound if isinstance(sound, str) else io.BytesIO(sound))
         if info.duration > settings.max_seconds + LONGEST_SILENCE:
             raise _Dropped(f"longer than {settings.max_seconds:g} s")
-        # at its own rate first: resampling rounds off the flat tops by which clipping is told
+        # at its own rate first: resampling rounds off the flat tops of clipping
         wave = audio.read(sound if isinstance(sound, str) else io.BytesIO(sound), info.samplerate)
     except (RuntimeError, OSError, TypeError, ValueError):
         raise _Dropped("unreadable audio") from None

@@ -1,40 +1,41 @@
-"""`prepare`: an input's items through the checks, in parallel, into shards; with a report, and from where it stopped.
+"""`vivavoce prepare`: recordings through the checks, in parallel, into shards; resumable, with a report.
 
-Outcomes are taken in the input's order whatever process made them, so the shards do not depend on the number of
-processes. Whenever a training shard is full, all that the run knows is saved beside it: a run that was stopped, however
-it was, goes on from its last full shard. While it works, everything unfinished is in OUT/.prepare.
+Results are taken in the order of the input, whichever process made them, so the shards do not depend on the number of
+processes. Whenever a training shard is full, the state of the run is saved beside it: an interrupted run resumes from
+its last full shard. Unfinished work lies in OUT/.prepare.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
+import functools
 import itertools
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
-from vivavoce import audio, checkpoints
+from vivavoce.audio.files import remove_parts, write_json
+from vivavoce.checkpoints import resolve
+from vivavoce.cluster import RayCluster, map_jobs
+from vivavoce.config import available_cores
+from vivavoce.data.tar import Files, ShardWriter, read_shard
+from vivavoce.locks import LOCK, lock_folder
 from vivavoce.prepare.checks import Outcome, examine
+from vivavoce.prepare.recordings import Recording, RecordingSource
+from vivavoce.prepare.report import count_dropped, count_kept, new_tally, report
 from vivavoce.prepare.settings import PrepareConfig
-from vivavoce.prepare.shards import Files, ShardWriter, read_shard
-from vivavoce.prepare.sources import Item, Source, open_source
-from vivavoce.prepare.workers import in_order
-from vivavoce.text import CharTokenizer
+from vivavoce.prepare.sources import open_source
+from vivavoce.prepare.validation import MINIMUM_SHARE, Validation, place
+from vivavoce.text.tokenizer import CharTokenizer
+from vivavoce.workers import in_order
 
 WORK = ".prepare"  # folder in OUT
-FEW = 8  # utterances that validation by hash has at least …
-FEW_SHARE = 5  # … but never more than one in so many
-EXAMPLES = 10  # keys of dropped items that the report names for each reason
-BLOCK = 8  # items that a process gets at once
-UNNAMED = "(unnamed)"  # in the report, for those of whom the input does not say who speaks
+BLOCK = 8  # recordings that a process gets at once
+IDENTITY = "same"  # extension under which a candidate for validation keeps its identity
 
 Progress = Callable[[str, float], None]
 
@@ -45,19 +46,23 @@ def prepare(
     settings: PrepareConfig | None = None,
     *,
     workers: int | None = None,
+    ray: RayCluster | None = None,
     vocab: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Make shards for training from recordings: out/train-000000.tar …, valid-000000.tar …, vocab.txt, report.json.
+    """Make training shards from recordings: out/train-000000.tar …, valid-000000.tar …, vocab.txt, report.json.
 
-    source: a folder (recordings with .txt, LJSpeech's or LibriTTS' layout, .tar shards), a .tar file or a glob of them,
-    or the name of a Hugging Face dataset. workers: processes (None: one for each CPU; 1: none but this one).
-    vocab: a vocab.txt, or the config.json of a model (None: the bundled model's). progress is called with what is
-    being done and the part of it that is done, 0 to 1.
-    Returns the report. The same call goes on with a run that was stopped, and does nothing where it was finished.
-    With several workers the calling script must be importable (`if __name__ == "__main__":`).
-    Raises ValueError for an input that is none, an `out` that holds something else or a run with other settings, and an
-    input without anything usable; OSError where the disk, a stream or a worker fails.
+    source: a folder (recordings with .txt files, LJSpeech's or LibriTTS' layout, .tar shards), a .tar file or a glob of
+    them, or the name of a Hugging Face dataset.
+    workers: processes (None: one for each CPU; 1: only this one). With several, the calling script must be importable
+    (`if __name__ == "__main__":`). ray: the cluster whose workers do it instead; this machine reads the input and
+    writes the shards, which are the same.
+    vocab: a vocab.txt, or the config.json of a model (None: the bundled model's).
+    progress is called with a description and the part that is done, 0 to 1.
+
+    Returns the report. The same call resumes an interrupted run, and does nothing after a finished one.
+    Raises ValueError for an unusable input, one without any usable recording, an `out` that holds something else or a
+    run with other settings, and a run that another process works on; OSError if the disk, a stream or a worker fails.
     """
     settings = settings or PrepareConfig()
     if workers is not None and workers < 1:
@@ -66,116 +71,114 @@ def prepare(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{out}: a file; give a folder for the shards")
-    inside = Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve())
-    if inside:
-        raise ValueError(f"{out}: lies in the input {source}, which would change by it; give a folder elsewhere")
+    if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
+        raise ValueError(f"{out}: lies in the input {source}, and would change it; give a folder elsewhere")
     opened = open_source(source, settings)
-    run = _Run(opened, folder, settings.replace(kind=opened.kind), tokenizer)
-    if run.report is not None:
-        shutil.rmtree(run.work, ignore_errors=True)  # where the finished run was ended before it could
-        return run.report
-    return run.run(workers or os.cpu_count() or 1, progress or (lambda description, done: None))
+    with _locked(folder):
+        run = _Run(opened, folder, settings.replace(kind=opened.kind), tokenizer)
+        if run.finished is not None:
+            shutil.rmtree(run.work, ignore_errors=True)  # the finished run may have been killed before it could
+            return run.finished
+        if ray is not None and workers is not None:
+            ray = dataclasses.replace(ray, workers=workers)
+        return run.run(workers or available_cores(), progress or (lambda description, done: None), ray)
 
 
-def summary(report: dict[str, Any]) -> str:
-    """A report in two or three lines."""
-    train, valid, dropped = report["train"], report["valid"], report["dropped"]
-    lines = [
-        f"{report['kept']['utterances']} utterances, {report['kept']['hours']:.2f} hours, "
-        f"{len(report['speakers'])} speakers: {train['utterances']} for training in {train['shards']} shards, "
-        f"{valid['utterances']} for validation"
-    ]
-    if dropped["utterances"]:
-        reasons = [f"{entry['utterances']} {reason}" for reason, entry in dropped["reasons"].items()]
-        lines.append(f"{dropped['utterances']} dropped: {'; '.join(reasons)}")
-    return "\n".join(lines)
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the output folder. If it is new and nothing came into it, delete it at the end."""
+    new = not folder.exists()
+    try:
+        with lock_folder(folder):
+            yield
+    finally:
+        if new:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
 
 
 def read_vocab(path: str | os.PathLike[str] | None) -> CharTokenizer:
-    """The vocabulary in a vocab.txt or a model's config.json; None: the bundled model's. Raises ValueError."""
+    """Read the vocabulary in a vocab.txt or a model's config.json; None: the bundled model's. Raises ValueError."""
     if path is not None and Path(path).suffix != ".json":
         try:
             return CharTokenizer.load(path)
         except OSError as error:
             raise ValueError(f"{path}: {error.strerror or error}; a vocab.txt has one character a line") from None
-    file = Path(path) if path is not None else checkpoints.find("bundled") / "config.json"
+    file = Path(path) if path is not None else resolve.find("bundled") / "config.json"
     try:
         characters = json.loads(file.read_text(encoding="utf-8"))["characters"]
         return CharTokenizer(list(characters))
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f'{file}: no "characters" in it; give a vocab.txt or a model\'s config.json') from None
-
-
-def place(name: str) -> float:
-    """A number from 0 to below 1 that depends on `name` alone and is evenly spread over names."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=6).digest(), "big") / 2**48
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
 
 
 class _Run:
-    """One run in one folder. `report` is that of a finished run which was found there, else None."""
+    """One run in one folder. `finished` is the report of an earlier run that was completed, else None."""
 
-    def __init__(self, source: Source, out: Path, settings: PrepareConfig, tokenizer: CharTokenizer) -> None:
+    def __init__(self, source: RecordingSource, out: Path, settings: PrepareConfig, tokenizer: CharTokenizer) -> None:
         self.source, self.out, self.settings, self.tokenizer = source, out, settings, tokenizer
         self.work = out / WORK
-        self.validation = _Validation(settings, source)
-        self.asked = {
+        self.validation = Validation(settings, source)
+        settings_and_input = {
             "input": source.identity(), "vocabulary": "".join(tokenizer.characters), **settings.to_dict()
         }  # fmt: skip
-        self.asked = json.loads(json.dumps(self.asked))  # as it will be read back: tuples are lists
-        self.report = self._found(out / "report.json")
-        state = self._found(self.work / "state.json") or {}
-        if self.report is None and not state and out.is_dir() and any(f.name != WORK for f in out.iterdir()):
-            raise ValueError(f"{out}: not empty, and no run of prepare is in it; give an empty or a new folder")
+        self.stamp = json.loads(json.dumps(settings_and_input))  # as it will be read back: tuples are lists
+        self.finished = self._stored(out / "report.json")
+        state = self._stored(self.work / "state.json") or {}
+        foreign = out.is_dir() and any(file.name not in (WORK, LOCK) for file in out.iterdir())
+        if self.finished is None and not state and foreign:
+            raise ValueError(f"{out}: not empty, and not a run of prepare; give an empty or a new folder")
 
-        self.next: int = state.get("next", 0)  # number of the first item that is in no finished shard
-        self.at = state.get("mark")
+        self.next: int = state.get("next", 0)  # number of the first recording that is in no finished shard
+        self.mark = state.get("mark")
         self.read_all: bool = state.get("read_all", False)
         self.shards: int = state.get("shards", 0)
-        self.pieces: int = state.get("pieces", 0)  # tars of validation samples, to be joined at the end
-        self.letters: list[str] = state.get("letters", [])
-        self.tally = state.get("tally") or {
-            "train": [0, 0.0], "valid": [0, 0.0], "speakers": {}, "languages": {}, "dropped": {}, "outside": {}
-        }  # fmt: skip
-        # Candidates for validation, by their place: kept back from training until validation has its few
-        self.held: list[tuple[float, str, Files]] = []
+        self.valid_parts: int = state.get("pieces", 0)  # tars of validation samples, joined at the end
+        self.new_letters: list[str] = state.get("letters", [])
+        self.tally = state.get("tally") or new_tally()
+        # Candidates for validation, by `place`: kept back from training until validation has its minimum
+        self.candidates: list[tuple[float, str, Files]] = []
         self._train: ShardWriter | None = None
         self._valid: ShardWriter | None = None
 
-    def _found(self, path: Path) -> dict[str, Any] | None:
-        """What an earlier run left at `path`. Raises ValueError where it was asked for something else."""
+    def _stored(self, path: Path) -> dict[str, Any] | None:
+        """Return what an earlier run left at `path`. Raises ValueError if its input or settings were different."""
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            before = found["settings"]
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            before = {**PrepareConfig().to_dict(), **stored["settings"]}  # with defaults for settings that are newer
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not readable as what prepare wrote ({error}); give another folder") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}: not a file of prepare ({error}); give another folder") from None
         differing = [
             f"{name} was {_shown(before.get(name))} and is {_shown(value)}"
-            for name, value in self.asked.items()
+            for name, value in self.stamp.items()
             if before.get(name) != value
         ]
-        if differing and found.get("next") == 0:
-            return None  # nothing was finished, so nothing binds
+        if differing and stored.get("next") == 0:
+            return None  # nothing was finished yet
         if differing:
             raise ValueError(
-                f"{self.out}: begun otherwise: {'; '.join(differing)}; give the same again, or another folder"
+                f"{self.out}: holds a run with other settings: {'; '.join(differing)}; give the same again, or another "
+                "folder"
             )
-        return found  # type: ignore[no-any-return]
+        return stored  # type: ignore[no-any-return]
 
-    def run(self, workers: int, progress: Progress) -> dict[str, Any]:
+    def run(self, workers: int, progress: Progress, ray: RayCluster | None = None) -> dict[str, Any]:
+        """Process what is left of the input and return the report."""
         self.work.mkdir(parents=True, exist_ok=True)
+        remove_parts(self.out)
         try:
             self._restore()
             if not self.next:
-                self._save()  # from here on, whatever is in the folder can be told to be of this run
+                self._save()  # marks the folder as one of this run
             if not self.read_all:
-                with contextlib.closing(self._outcomes(workers)) as outcomes:
+                with contextlib.closing(self._outcomes(workers, ray)) as outcomes:
                     for outcome in outcomes:
                         self._take(outcome)
                         progress("preparing", outcome.done or 0.0)
@@ -186,60 +189,63 @@ class _Run:
             for writer in (self._train, self._valid):
                 if writer is not None:
                     writer.discard()
-            if not any(self.out.glob("*.tar")):  # nothing to go on from
+            if not any(self.out.glob("*.tar")):  # nothing to resume from
                 shutil.rmtree(self.work, ignore_errors=True)
 
     def _restore(self) -> None:
-        """The folder as the last saved state describes it, rid of what came after."""
-        held = self._candidates()
-        kept = {"state.json", held.name, *(self._piece(n).name for n in range(self.pieces))}
+        """Restore the folder to the last saved state, without what came after or a killed process left."""
+        candidates = self._candidates_file()
+        kept = {"state.json", candidates.name, *(self._valid_part(n).name for n in range(self.valid_parts))}
         for file in self.work.iterdir():
             if file.name not in kept:
                 file.unlink()
-        if held.exists():
-            self.held = [(place(_same(files)), key, files) for key, files, _ in read_shard(held)]
+        if candidates.exists():
+            self.candidates = [(place(_identity(s.files)), s.key, s.files) for s in read_shard(candidates)]
 
-    def _candidates(self) -> Path:
+    def _candidates_file(self) -> Path:
         return self.work / f"held-{self.next:09d}.tar"
 
-    def _piece(self, number: int) -> Path:
+    def _valid_part(self, number: int) -> Path:
         return self.work / f"valid-{number:06d}.tar"
 
     # ---- taking outcomes
 
-    def _outcomes(self, workers: int) -> Generator[Outcome, None, None]:
-        """What becomes of each item, in the input's order."""
-        blocks = _in_blocks(self.source.items(self.next, self.at))
+    def _outcomes(self, workers: int, ray: RayCluster | None) -> Generator[Outcome, None, None]:
+        """Yield the outcome of each recording, in the order of the input."""
         start = _start, (self.settings, self.tokenizer.characters)
+        if ray is not None:
+            jobs = functools.partial(_marked_blocks, self.source, self.next, self.mark)
+            with contextlib.closing(map_jobs(jobs, _examine_marked, *start, ray, ordered=True)) as found:
+                for outcomes, marks in found:
+                    self.source.add_marks(marks)
+                    yield from outcomes
+            return
+        blocks = _in_blocks(self.source.recordings(self.next, self.mark))
         with contextlib.closing(in_order(_examine_all, blocks, workers, *start)) as results:
             for outcomes in results:
                 yield from outcomes
 
     def _take(self, outcome: Outcome) -> None:
+        """Count an outcome and store its utterance: in validation, among its candidates, or in training."""
         self.next += 1
         if outcome.reason:
-            self._drop(outcome)
+            count_dropped(self.tally, outcome)
             return
-        self.letters += [c for c in outcome.letters if c not in self.letters]
-        if self.validation.has(outcome):
+        self.new_letters += [c for c in outcome.letters if c not in self.new_letters]
+        if self.validation.includes(outcome):
             self._to_valid(outcome.key, outcome.files)
         else:
-            self.held.append((place(outcome.same), outcome.key, _with_same(outcome)))
-            self.held.sort(key=lambda candidate: candidate[:2])
-        while len(self.held) > max(0, self.validation.few - self.tally["valid"][0]):
-            _, key, files = self.held.pop()
+            files = {**outcome.files, IDENTITY: outcome.identity.encode("utf-8", "replace")}
+            self.candidates.append((place(outcome.identity), outcome.key, files))
+            self.candidates.sort(key=lambda candidate: candidate[:2])
+        while len(self.candidates) > max(0, self.validation.minimum - self.tally["valid"][0]):
+            _, key, files = self.candidates.pop()
             self._to_train(key, files)
-        train, settings = self._train, self.settings
-        if train and (train.count >= settings.shard_utterances or train.size >= settings.shard_mb * 1e6):
+        if self._train is not None and self._full(self._train):
             self._save()
 
-    def _drop(self, outcome: Outcome) -> None:
-        entry = self.tally["dropped"].setdefault(outcome.reason, {"utterances": 0, "examples": []})
-        entry["utterances"] += 1
-        if len(entry["examples"]) < EXAMPLES:
-            entry["examples"].append(outcome.key)
-        for character in outcome.outside:
-            self.tally["outside"][character] = self.tally["outside"].get(character, 0) + 1
+    def _full(self, writer: ShardWriter) -> bool:
+        return writer.count >= self.settings.shard_utterances or writer.size >= self.settings.shard_mb * 1e6
 
     def _to_train(self, key: str, files: Files) -> None:
         if self._train is None:
@@ -248,148 +254,79 @@ class _Run:
 
     def _to_valid(self, key: str, files: Files) -> None:
         if self._valid is None:
-            self._valid = ShardWriter(self._piece(self.pieces), self.work)
+            self._valid = ShardWriter(self._valid_part(self.valid_parts), self.work)
         self._valid.add(key, self._counted("valid", files))
 
     def _counted(self, split: str, files: Files) -> Files:
-        files = {extension: content for extension, content in files.items() if extension != SAME}
-        meta = json.loads(files["json"])
-        tally = self.tally
-        for counts in (
-            tally[split],
-            tally["speakers"].setdefault(meta["speaker"] or UNNAMED, [0, 0.0]),
-            tally["languages"].setdefault(meta["lang"], [0, 0.0]),
-        ):
-            counts[0] += 1
-            counts[1] += meta["duration"]
-        return files
+        """Count an utterance and return its files without the identity of a candidate."""
+        count_kept(self.tally, split, json.loads(files["json"]))
+        return {extension: content for extension, content in files.items() if extension != IDENTITY}
 
-    # ---- saving and ending
+    # ---- saving and finishing
 
     def _save(self) -> None:
-        """Close the shards that are open, then write down where the run stands; either alone does no harm."""
+        """Close the open shards, then store the state of the run; being killed in between does no harm."""
         if self._valid is not None:
             self._valid.close()
-            self._valid, self.pieces = None, self.pieces + 1
+            self._valid, self.valid_parts = None, self.valid_parts + 1
         if self._train is not None:
             self._train.close()
             self._train, self.shards = None, self.shards + 1
-        held = ShardWriter(self._candidates(), self.work)  # beside the one before, which the saved state still names
-        for _, key, files in self.held:
-            held.add(key, files)
-        held.close()
+        writer = ShardWriter(self._candidates_file(), self.work)  # beside the previous one, which the old state names
+        for _, key, files in self.candidates:
+            writer.add(key, files)
+        writer.close()
         state = {
-            "settings": self.asked, "next": self.next, "mark": self.source.mark(self.next), "read_all": self.read_all,
-            "shards": self.shards, "pieces": self.pieces, "letters": self.letters, "tally": self.tally,
+            "settings": self.stamp, "next": self.next, "mark": self.source.mark(self.next), "read_all": self.read_all,
+            "shards": self.shards, "pieces": self.valid_parts, "letters": self.new_letters, "tally": self.tally,
         }  # fmt: skip
-        _write_json(self.work / "state.json", state)
+        write_json(self.work / "state.json", state)
         for old in self.work.glob("held-*.tar"):
-            if old != self._candidates():
+            if old != self._candidates_file():
                 old.unlink()
 
     def _end_of_input(self) -> None:
-        """Share out the candidates that are left, and close everything."""
-        kept = self.tally["train"][0] + self.tally["valid"][0] + len(self.held)
+        """Assign the remaining candidates and close everything."""
+        kept = self.tally["train"][0] + self.tally["valid"][0] + len(self.candidates)
         if not kept:
             reasons = "; ".join(f"{d['utterances']} {reason}" for reason, d in sorted(self.tally["dropped"].items()))
             raise ValueError(f"{self.source.name}: holds no usable recording ({reasons or 'it is empty'})")
-        wanted = kept // FEW_SHARE - self.tally["valid"][0]
-        for number, (_, key, files) in enumerate(self.held):
+        wanted = kept // MINIMUM_SHARE - self.tally["valid"][0]
+        for number, (_, key, files) in enumerate(self.candidates):
             (self._to_valid if number < wanted else self._to_train)(key, files)
-        self.held, self.read_all = [], True
+        self.candidates, self.read_all = [], True
         self._save()
 
     def _finish(self) -> dict[str, Any]:
-        """Join the pieces of validation, write the vocabulary and the report, and clear up."""
+        """Write the validation shards, the vocabulary and the report, and remove the work folder."""
+        valid_shards = self._join_valid()
+        self.validation.check_result(self.tally)
+        new_letters = sorted(self.new_letters)
+        vocabulary = CharTokenizer((*self.tokenizer.characters, *new_letters))
+        vocabulary.save(self.out / "vocab.txt")
+        finished = report(
+            self.tally, source=self.source.name, kind=self.source.kind, shards=(self.shards, valid_shards),
+            vocabulary=len(vocabulary), new_letters="".join(new_letters), settings=self.stamp,
+        )  # fmt: skip
+        write_json(self.out / "report.json", finished)
+        shutil.rmtree(self.work)
+        return finished
+
+    def _join_valid(self) -> int:
+        """Join the parts of validation into shards of the usual size; return how many."""
         shards = 0
-        samples = itertools.chain.from_iterable(read_shard(self._piece(n)) for n in range(self.pieces))
-        for key, files, _ in samples:
+        parts = (read_shard(self._valid_part(n)) for n in range(self.valid_parts))
+        for sample in itertools.chain.from_iterable(parts):
             if self._valid is None:
                 self._valid = ShardWriter(self.out / f"valid-{shards:06d}.tar", self.work)
-            self._valid.add(key, files)
-            if self._valid.count >= self.settings.shard_utterances or self._valid.size >= self.settings.shard_mb * 1e6:
+            self._valid.add(sample.key, sample.files)
+            if self._full(self._valid):
                 self._valid.close()
                 self._valid, shards = None, shards + 1
         if self._valid is not None:
             self._valid.close()
             self._valid, shards = None, shards + 1
-        self.validation.notice(self.tally)
-        vocabulary = CharTokenizer((*self.tokenizer.characters, *sorted(self.letters)))
-        vocabulary.save(self.out / "vocab.txt")
-        report = self._report(vocabulary, shards)
-        _write_json(self.out / "report.json", report)
-        shutil.rmtree(self.work)
-        return report
-
-    def _report(self, vocabulary: CharTokenizer, valid_shards: int) -> dict[str, Any]:
-        tally, dropped = self.tally, self.tally["dropped"]
-        train, valid = tally["train"], tally["valid"]
-        return {
-            "input": self.source.name,
-            "kept": _total([train[0] + valid[0], train[1] + valid[1]]),
-            "train": {**_total(train), "shards": self.shards},
-            "valid": {**_total(valid), "shards": valid_shards},
-            "speakers": {name: _total(counts) for name, counts in sorted(tally["speakers"].items())},
-            "languages": {name: _total(counts) for name, counts in sorted(tally["languages"].items())},
-            "dropped": {
-                "utterances": sum(entry["utterances"] for entry in dropped.values()),
-                "reasons": dict(sorted(dropped.items(), key=lambda item: (-item[1]["utterances"], item[0]))),
-                "outside_vocabulary": dict(sorted(tally["outside"].items(), key=lambda item: (-item[1], item[0]))),
-            },
-            "vocabulary": {"characters": len(vocabulary), "added": "".join(sorted(self.letters))},
-            "settings": self.asked,
-            "versions": {
-                **_versions("vivavoce", "numpy", "soundfile", "soxr"),
-                "libsndfile": soundfile.__libsndfile_version__,
-                **(_versions("datasets") if self.source.kind == "huggingface" else {}),
-            },
-        }
-
-
-# ---- validation -----------------------------------------------------------------------------------------------------
-
-
-class _Validation:
-    """Which utterances are kept from training. `few`: how many there are to be at least."""
-
-    def __init__(self, settings: PrepareConfig, source: Source) -> None:
-        self.settings = settings
-        self.few = 0
-        self.speakers: set[str] | None = None  # None: not by names
-        known = source.speakers() or None
-        if settings.valid_speakers:
-            self.speakers = set(settings.valid_speakers)
-            if known is not None and (missing := sorted(self.speakers - known)):
-                raise ValueError(f"valid_speakers: no speaker {missing[0]!r}; there are {_some(known)}")
-        elif settings.valid_speaker_share:
-            if known is not None:
-                share = settings.valid_speaker_share
-                self.speakers = {name for name in known if place(name) < share} or {min(known, key=place)}
-        elif settings.valid_share:
-            self.few = FEW
-        if self.speakers is not None and known is not None and known <= self.speakers:
-            raise ValueError(
-                f"validation by speaker would take all speakers ({_some(known)}) from training; use --valid-share"
-            )
-
-    def has(self, outcome: Outcome) -> bool:
-        if self.speakers is not None:
-            return outcome.speaker in self.speakers
-        if self.settings.valid_speaker_share:
-            return place(outcome.speaker) < self.settings.valid_speaker_share
-        return place(outcome.same) < self.settings.valid_share
-
-    def notice(self, tally: dict[str, Any]) -> None:
-        """Warn where validation or training came out empty: of a stream, only its end tells who speaks in it."""
-        if not tally["train"][0]:
-            warnings.warn("all that is usable went to validation, nothing to training", stacklevel=2)
-        wanted = self.settings.valid_share or self.settings.valid_speakers or self.settings.valid_speaker_share
-        if wanted and not tally["valid"][0]:
-            warnings.warn(
-                f"nothing went to validation; {_total(tally['train'])['utterances']} utterances by "
-                f"{_some(tally['speakers'])} went to training",
-                stacklevel=2,
-            )
+        return shards
 
 
 # ---- worker processes -----------------------------------------------------------------------------------------------
@@ -402,51 +339,44 @@ def _start(settings: PrepareConfig, characters: Sequence[str]) -> None:
     _in_process = settings, CharTokenizer(characters)
 
 
-def _examine_all(items: list[Item]) -> list[Outcome]:
-    assert _in_process is not None  # set as the process starts
-    return [examine(item, *_in_process) for item in items]
+def _examine_all(recordings: list[Recording]) -> list[Outcome]:
+    assert _in_process is not None  # set when the process starts
+    return [examine(recording, *_in_process) for recording in recordings]
 
 
-def _in_blocks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    iterator = iter(items)
+def _examine_marked(job: tuple[list[Recording], list[Any]]) -> tuple[list[Outcome], list[Any]]:
+    recordings, marks = job
+    return _examine_all(recordings), marks
+
+
+def _marked_blocks(source: RecordingSource, start: int, mark: Any) -> Iterator[tuple[list[Recording], list[Any]]]:
+    """Yield blocks that any machine can examine: with the audio in them, and the marks that the source has set."""
+    for block in _in_blocks(source.recordings(start, mark)):
+        yield [_with_audio(recording) for recording in block], source.take_marks()
+
+
+def _with_audio(recording: Recording) -> Recording:
+    """Return a recording with the content of its file, which other machines may lack."""
+    if isinstance(recording.audio, bytes) or recording.fault:
+        return recording
+    try:
+        return dataclasses.replace(recording, audio=Path(recording.audio).read_bytes())
+    except OSError:
+        return recording  # examining it gives the reason
+
+
+def _in_blocks(recordings: Iterable[Recording]) -> Iterator[list[Recording]]:
+    iterator = iter(recordings)
     while block := list(itertools.islice(iterator, BLOCK)):
         yield block
 
 
-# ---- small things ---------------------------------------------------------------------------------------------------
-
-SAME = "same"  # extension under which a candidate's `same` is kept with it
+# ---- helpers --------------------------------------------------------------------------------------------------------
 
 
-def _with_same(outcome: Outcome) -> Files:
-    return {**outcome.files, SAME: outcome.same.encode("utf-8", "replace")}
-
-
-def _same(files: Files) -> str:
-    return files[SAME].decode("utf-8")
-
-
-def _total(counts: Sequence[float]) -> dict[str, Any]:
-    return {"utterances": int(counts[0]), "hours": round(counts[1] / 3600, 4)}
+def _identity(files: Files) -> str:
+    return files[IDENTITY].decode("utf-8")
 
 
 def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _some(names: Iterable[str], most: int = 10) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    audio.write_whole(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found

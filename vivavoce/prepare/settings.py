@@ -1,4 +1,4 @@
-"""What `vivavoce prepare` was asked to do: part of its report, and what a resumed run must agree with."""
+"""The settings of `vivavoce prepare`. They are part of its report; a resumed run must have the same."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ FORMATS = ("flac", "ogg", "wav")
 
 @dataclass(frozen=True)
 class PrepareConfig(Config):
-    """Which recordings are kept, how they are stored, and which of them are for validation.
+    """Which recordings to keep, how to store them, and which to hold out for validation.
 
-    Of the three ways to choose validation, `valid_speakers` and `valid_speaker_share` leave `valid_share` unused.
+    With `valid_speakers` or `valid_speaker_share`, `valid_share` is not used.
     """
 
     kind: Literal["auto", "folder", "ljspeech", "libritts", "shards", "huggingface"] = "auto"
-    format: Literal["flac", "ogg", "wav"] = "flac"  # of the stored sound; ogg is Opus
-    lang: str = "en"  # of recordings that do not say
-    speaker: str | None = None  # of all recordings; None: what the input says
-    min_seconds: float = 0.3  # after trimming, as the other limits
+    format: Literal["flac", "ogg", "wav"] = "flac"  # of the stored audio; ogg is Opus
+    lang: str = "en"  # of recordings that do not state one
+    speaker: str | None = None  # of all recordings; None: as the input states
+    min_seconds: float = 0.3  # after trimming, like the other limits
     max_seconds: float = 20.0
     max_pause: float = 3.0  # seconds of silence between words
     max_clipping: float = 0.001  # share of the samples at full scale
-    min_rate: float = 3.0  # characters of normalised text a second
+    min_rate: float = 3.0  # characters of normalised text per second
     max_rate: float = 30.0
     valid_share: float = 0.01  # of the utterances
     valid_speakers: tuple[str, ...] = ()
     valid_speaker_share: float = 0.0  # of the speakers
     shard_utterances: int = 1000
-    shard_mb: float = 256.0  # megabytes; a shard is closed at whichever comes first
-    grow_vocab: bool = False  # add letters of the data that the vocabulary lacks
-    # of a Hugging Face dataset; None: chosen by the usual names
+    shard_mb: float = 256.0  # megabytes; a shard is closed at whichever limit comes first
+    grow_vocab: bool = False  # add letters that the vocabulary lacks
+    damaged_shards: Literal["skip", "fail"] = "skip"  # skip: use them as far as readable
+    # of a Hugging Face dataset; None: the first column with a usual name
     config: str | None = None
     split: str = "train"
     audio_column: str | None = None
@@ -55,7 +56,8 @@ class PrepareConfig(Config):
         self.require(
             not (self.valid_speakers and self.valid_speaker_share),
             "valid_speaker_share",
-            "left out where valid_speakers are named",
+            "left out if valid_speakers are named",
         )
+        self.require(self.damaged_shards in ("skip", "fail"), "damaged_shards", "skip or fail")
         self.require(self.shard_utterances > 0, "shard_utterances", "positive")
         self.require(self.shard_mb > 0, "shard_mb", "positive")

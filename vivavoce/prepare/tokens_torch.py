@@ -1,8 +1,7 @@
-"""The networks behind `prepare --tokens`, in whatever process they are started: recordings → tokens."""
+"""The networks of `prepare --tokens`: recordings → tokens. Runs in worker processes."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass
@@ -10,22 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from vivavoce import audio, checkpoints, speaker_torch
-from vivavoce.checkpoints_whisperspeech_torch import load_part, load_whisper, read_part
-from vivavoce.engines.codec_torch import MelQuantizer
-from vivavoce.engines.semantic_torch import SAMPLE_RATE, Semantic, Whisper
-from vivavoce.mel_torch import LogMel
+from vivavoce import audio
+from vivavoce.checkpoints import resolve
+from vivavoce.checkpoints.whisperspeech_torch import digest, load_part, load_whisper, read_part
+from vivavoce.data.tokens import TokenItem, TokensHeader
+from vivavoce.models import speaker_torch
+from vivavoce.models.codec_torch import MelQuantizer
+from vivavoce.models.mel_torch import LogMel
+from vivavoce.models.semantic_torch import SAMPLE_RATE, Semantic, Whisper
+from vivavoce.models.speaker_torch import SpeakerEncoder, load_speaker_encoder
 from vivavoce.prepare.blocks import Block, Clip, Result
-from vivavoce.speaker_torch import SpeakerEncoder, load_speaker_encoder
-from vivavoce.tokens import TokenItem, TokensHeader
 
 
 @dataclass
 class Models:
-    """What makes tokens."""
+    """The networks."""
 
     whisper: Whisper
     semantic: Semantic
@@ -38,53 +37,35 @@ _models: Models | None = None  # of this process
 
 
 def folder_of(name: str, kind: str) -> Path:
-    """The folder of an exported model; "bundled" is the package's own. Raises ValueError where it has none."""
+    """Return the folder of an exported model; "bundled" is the package's own. Raises ValueError if it has none."""
     if name != "bundled":
         return Path(name)
-    folder = checkpoints.ASSETS / kind
+    folder = resolve.ASSETS / kind
     if not folder.is_dir():
         raise ValueError(f"{kind} 'bundled': no such model is bundled in this version; give an exported one's folder")
     return folder
 
 
 def header_of(semantic: str, codec: str, whisper: str) -> TokensHeader:
-    """Who makes the tokens. Raises ValueError where a model cannot be read."""
+    """Return the header of token shards by these models. Raises ValueError if one cannot be read."""
     if not Path(whisper).is_file():
         raise ValueError(f"{whisper}: no such file; it must be a checkpoint of openai-whisper")
     folders = folder_of(semantic, "semantic"), folder_of(codec, "codec")
-    heard, spoken = read_part(folders[0], "semantic").config, read_part(folders[1], "codec").config
+    bottleneck, quantizer = read_part(folders[0], "semantic").config, read_part(folders[1], "codec").config
     return TokensHeader(
         semantic=digest(folders[0]),
-        semantic_codes=heard.codes,
-        semantic_rate=heard.rate,
+        semantic_codes=bottleneck.codes,
+        semantic_rate=bottleneck.rate,
         codec=digest(folders[1]),
-        codec_codes=spoken.codes,
-        quantizers=spoken.quantizers,
-        codec_rate=spoken.frame_rate,
-        speaker=digest(speaker_torch.ASSETS),
+        codec_codes=quantizer.codes,
+        quantizers=quantizer.quantizers,
+        codec_rate=quantizer.frame_rate,
+        speaker=digest(speaker_torch.FOLDER),
     )
 
 
-def digest(folder: Path) -> str:
-    """What tells a model from every other: a hash of its weights.
-
-    Of a semantic model's it leaves out those that only read codes: they may be trained on, and its codes stay the same.
-    """
-    path = folder / "model.safetensors"
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    semantic = "codebook.vectors" in weights
-    found = hashlib.sha256()
-    for name in sorted(weights):
-        if not (semantic and name.startswith(Semantic.AFTER_CODES)):
-            found.update(name.encode() + weights[name].flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:16]
-
-
 def start(semantic: str, codec: str, whisper: str, processes: int) -> None:
-    """Load the models for `make`. Raises ValueError where they do not go together."""
+    """Load the models for `make`. Raises ValueError if they do not fit together."""
     global _models
     if processes > 1:
         torch.set_num_threads(1)
@@ -93,22 +74,22 @@ def start(semantic: str, codec: str, whisper: str, processes: int) -> None:
         load_part(folder_of(codec, "codec"), "codec"),
     )
     assert isinstance(bottleneck, Semantic) and isinstance(quantizer, MelQuantizer)
-    listener = load_whisper(Path(whisper))
-    if listener.config != bottleneck.config.whisper:
+    encoder = load_whisper(Path(whisper))
+    if encoder.config != bottleneck.config.whisper:
         raise ValueError(f"{whisper}: not the Whisper that the semantic model {semantic} was trained for")
     mel = LogMel(quantizer.config.mel)
-    _models = Models(listener, bottleneck, quantizer, mel, load_speaker_encoder())
+    _models = Models(encoder, bottleneck, quantizer, mel, load_speaker_encoder())
 
 
 def make(block: Block) -> Result:
-    """The tokens of a block's clips; those that cannot be used are counted by reason."""
-    assert _models is not None  # set as the process starts
+    """Return the tokens of a block's clips; unusable ones are counted by reason."""
+    assert _models is not None  # set when the process starts
     models, rate = _models, _models.codec.config.mel.sample_rate
     dropped = Counter(block.dropped)
     usable: list[tuple[Clip, audio.Samples]] = []
     for clip in block.clips:
         try:
-            samples = audio.read(io.BytesIO(clip.sound), rate)
+            samples = audio.read(io.BytesIO(clip.audio), rate)
         except ValueError:
             dropped["unreadable audio"] += 1
             continue
@@ -118,15 +99,15 @@ def make(block: Block) -> Result:
             dropped["shorter than 0.1 s"] += 1
         else:
             usable.append((clip, samples))
-    heard = [torch.from_numpy(audio.resample(samples, rate, SAMPLE_RATE)) for _, samples in usable]
-    codes = models.semantic.encode_packed(models.whisper, heard)
+    waves = [torch.from_numpy(audio.resample(samples, rate, SAMPLE_RATE)) for _, samples in usable]
+    codes = models.semantic.encode_packed(models.whisper, waves)
     items: list[TokenItem] = []
     for (clip, samples), semantic in zip(usable, codes, strict=True):
         with torch.inference_mode():
             acoustic = models.codec.encode(models.mel(torch.from_numpy(samples)[None]))[0]
         items.append({
-            "key": clip.key, "text": clip.text, "lang": clip.lang, "name": clip.name,
-            "seconds": len(samples) / rate, "words": clip.words,
+            "key": clip.key, "text": clip.meta.text, "lang": clip.meta.lang or "en", "name": clip.meta.speaker,
+            "seconds": len(samples) / rate, "words": list(clip.meta.words),
             "semantic": semantic.numpy().astype(np.int16), "acoustic": acoustic.numpy().astype(np.int16),
             "speaker": models.speaker.embed(samples, rate).astype(np.float16),
         })  # fmt: skip

@@ -1,4 +1,4 @@
-"""The application: its addresses, what they take and answer, and the page. The work is done by other modules."""
+"""The web application: routes, the shapes of their requests and answers, and the page. Other modules do the work."""
 
 from __future__ import annotations
 
@@ -10,161 +10,279 @@ import anyio
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from vivavoce.serve import decode, errors, metrics, schemas, speech
-from vivavoce.serve.encoders import MEDIA_TYPES
+from vivavoce.serve import browser_page, errors, metrics, schemas, speech
+from vivavoce.serve.aliases import VoiceAliases
+from vivavoce.serve.books import read_book
+from vivavoce.serve.decode import decode_recording, decode_whole
+from vivavoce.serve.encoders import MEDIA_TYPES, encode_pcm, missing
 from vivavoce.serve.errors import ApiError
-from vivavoce.serve.gate import Gate
 from vivavoce.serve.metrics import Metrics
+from vivavoce.serve.middleware import RequestGuard
 from vivavoce.serve.pool import Pool
-from vivavoce.serve.settings import ServeConfig
-from vivavoce.serve.voices import Entry, StoreFull, VoiceStore
+from vivavoce.serve.speech import Service
+from vivavoce.serve.voices import StoreFull, VoiceInfo
 
 STATIC = Path(__file__).parent / "static"
-DECODERS = 2  # recordings that are decoded at once
+DECODERS = 2  # recordings that are decoded at the same time
 
 _EVENT = {
     "type": "object",
     "required": ["data"],
     "properties": {"data": {"type": "string", "contentMediaType": "application/json"}},
-    "description": "speech.audio.delta and speech.audio.done as OpenAI has them; error where the sound ends early; and "
-    "with timestamps, vivavoce.words before the sound that has them in it, and vivavoce.notice.",
+    "description": "OpenAI's events speech.audio.delta and speech.audio.done; error if the audio ends early; with "
+    "timestamps, vivavoce.words before the audio that contains the words, and vivavoce.notice.",
 }
 _AUDIO = {
-    "description": "The sound, or with stream_format sse its events, as they are made.",
+    "description": "The audio, or with stream_format sse its events, sent while it is generated.",
     "content": {
         **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted({*MEDIA_TYPES.values()})},
         "text/event-stream": {"schema": _EVENT},
     },
 }
+_FILE = {
+    "description": "The file.",
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted({*MEDIA_TYPES.values()})},
+}
+_PCM_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "16-bit little-endian mono samples at 24 kHz.",
+        "content": {"audio/pcm": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": schemas.ErrorAnswer, "description": "The request is at fault."},
-    "5XX": {"model": schemas.ErrorAnswer, "description": "The server is at fault."},
+    "4XX": {"model": schemas.ErrorAnswer, "description": "Something is wrong with the request."},
+    "5XX": {"model": schemas.ErrorAnswer, "description": "The server failed."},
 }
 
 
-def create_app(settings: ServeConfig, pool: Pool, store: VoiceStore, counted: Metrics) -> FastAPI:
-    """The application over a pool that was started; whoever started it closes it."""
+def create_app(service: Service, counts: Metrics) -> FastAPI:
+    """Return the application. The caller starts and closes the pool."""
     app = FastAPI(
         title="vivavoce",
-        summary="Text to speech, as OpenAI's API has it.",
-        docs_url=None,  # they load scripts from other hosts
+        summary="Text to speech with an OpenAI-compatible API.",
+        docs_url=None,  # FastAPI's own pages load scripts from other hosts
         redoc_url=None,
         responses=_ERRORS,
     )
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(RequestValidationError, errors.on_invalid_request)
     app.add_exception_handler(Exception, errors.on_fault)
-    app.add_middleware(Gate, settings=settings, metrics=counted)
-    loaded = int(time.time())
-    decoding = anyio.CapacityLimiter(DECODERS)
+    app.add_middleware(RequestGuard, settings=service.settings, metrics=counts)
+    _add_speech(app, service)
+    _add_conversion(app, service)
+    _add_files(app, service)
+    _add_models(app, service)
+    _add_voices(app, service)
+    _add_status(app, service.pool, counts)
 
+    browser = service.settings.browser_page
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    def page() -> Response:
+        if not browser:
+            return FileResponse(STATIC / "index.html")
+        text = (STATIC / "index.html").read_text(encoding="utf-8")
+        return HTMLResponse(text.replace('id="in-browser" hidden', 'id="in-browser"'))
+
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(STATIC / "docs.html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    if browser:
+        app.mount(browser_page.PATH, browser_page.BrowserPage(browser))
+    return app
+
+
+def _add_speech(app: FastAPI, service: Service) -> None:
     @app.post("/v1/audio/speech", responses={200: _AUDIO}, response_class=Response)
     async def speak(asked: schemas.SpeechRequest, request: Request) -> Response:
-        """Speak a text."""
-        return await speech.speak(asked, request, settings, pool, store)
+        """Generate speech from text."""
+        return await speech.speak(asked, request, service)
+
+
+def _add_conversion(app: FastAPI, service: Service) -> None:
+    decoding = anyio.CapacityLimiter(DECODERS)
+
+    @app.post("/v1/audio/convert", responses={200: _FILE}, response_class=Response)
+    async def convert(
+        request: Request,
+        audio: Annotated[UploadFile, File(description="Speech of one person.")],
+        consent: Annotated[str, Form(description="true: the speaker in the recording agrees to this use.")],
+        voice: Annotated[str | None, Form(max_length=200, description="The target: as for /v1/audio/speech.")] = None,
+        model: Annotated[str | None, Form(max_length=200)] = None,
+        response_format: Annotated[schemas.Format, Form()] = "mp3",
+        seed: Annotated[int | None, Form(ge=0, lt=2**63)] = None,
+    ) -> Response:
+        """Extension: speak a recording's words, at their times, in another voice. Needs a model that reads codes."""
+        _check_consent(consent, "a recording may only be converted if its speaker agrees")
+        _check_media_type(audio)
+        async with decoding:
+            try:
+                samples = await decode_whole(await audio.read(), service.settings.max_seconds)
+            except ValueError as error:
+                raise ApiError(400, str(error), "audio", "unusable_recording") from None
+        given = {"model": model or None, "voice": voice or None, "response_format": response_format, "seed": seed}
+        asked = schemas.SpeechRequest.model_validate({"input": "a recording", **given})
+        return await speech.speak(asked, request, service, samples)
+
+
+def _check_consent(consent: str, reason: str) -> None:
+    if consent.strip().lower() != "true":
+        raise ApiError(400, f"consent must be true: {reason}", "consent", "consent_required")
+
+
+def _add_files(app: FastAPI, service: Service) -> None:
+    working = anyio.CapacityLimiter(DECODERS)
+
+    @app.post("/v1/audio/encode", responses={200: _FILE}, response_class=Response, openapi_extra=_PCM_BODY)
+    async def encode(request: Request, response_format: schemas.Format = "mp3") -> Response:
+        """Extension: turn speech that was received as pcm into another format, without generating it again."""
+        if message := missing(response_format):
+            raise ApiError(400, message, "response_format", "unsupported_format")
+        async with working:  # the body, too: it may have megabytes
+            data = await request.body()
+            if not data or len(data) % 2:
+                raise ApiError(400, f"the body has {len(data)} bytes; it must be 16-bit samples, at least one")
+            file = await anyio.to_thread.run_sync(encode_pcm, data, response_format)
+        return Response(file, media_type=MEDIA_TYPES[response_format])
+
+    @app.post("/v1/books")
+    async def book(file: Annotated[UploadFile, File(description="txt, md, epub, srt, …")]) -> schemas.Book:
+        """Extension: read a book or subtitles, and return its chapters in parts that fit into a request for speech."""
+        async with working:
+            try:
+                found = await read_book(await file.read(), file.filename or "", service.settings.max_chars)
+            except ValueError as error:
+                raise ApiError(400, errors.clean(str(error)), "file", "unusable_file") from None
+            except OSError as error:
+                raise errors.storage_error(error) from error
+        return schemas.Book(**found)
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    settings = service.settings
+    loaded = int(time.time())
+
+    def describe(name: str) -> schemas.Model:
+        info = service.pool.models[name]
+        return schemas.Model(
+            id=name,
+            name=name,
+            created=loaded,
+            languages=list(info.languages),
+            needs_transcript=info.uses_transcript,
+            max_characters=settings.max_chars,
+        )
 
     @app.get("/v1/models")
+    @app.get("/v1/audio/models", operation_id="audio_models")
     def models() -> schemas.ModelList:
-        """The models that speak here, the usual one first."""
-        return schemas.ModelList(data=[_model(name) for name in settings.names()])
+        """List the models, the default one first. Some clients look below /v1/audio."""
+        found = [describe(name) for name in settings.names()]
+        return schemas.ModelList(data=found, models=found)
 
     @app.get("/v1/models/{model:path}")
     def model(model: str) -> schemas.Model:
-        """One of them."""
+        """Describe one model."""
         name = settings.resolve(model)
         if name is None:
             raise ApiError(404, f"unknown model {model!r}", "model", "model_not_found")
-        return _model(name)
+        return describe(name)
 
-    def _model(name: str) -> schemas.Model:
-        about = pool.models[name]
-        return schemas.Model(
-            id=name, created=loaded, languages=list(about.languages), needs_transcript=about.uses_transcript
-        )
+
+def _add_voices(app: FastAPI, service: Service) -> None:
+    store = service.store
+    decoding = anyio.CapacityLimiter(DECODERS)
 
     @app.get("/v1/audio/voices")
     def voices() -> schemas.VoiceList:
-        """The built-in voices, then those that were added."""
-        return schemas.VoiceList(data=[_voice(entry) for entry in store.entries()])
+        """List the built-in voices, then the added ones."""
+        found = [_voice(info, service.aliases) for info in store.infos()]
+        return schemas.VoiceList(data=found, voices=found)
 
     @app.post("/v1/audio/voices")
     async def add_voice(
+        request: Request,
         name: Annotated[str, Form(min_length=1, max_length=200)],
-        consent: Annotated[str, Form(description="true: whoever speaks in the recording agreed to this use of it.")],
-        audio: Annotated[UploadFile | None, File(description="1 to 15 s of one person's speech.")] = None,
-        audio_sample: Annotated[UploadFile | None, File(description="The same by OpenAI's name for it.")] = None,
-        transcript: Annotated[str | None, Form(max_length=2_000, description="What is said, word for word.")] = None,
+        consent: Annotated[str, Form(description="true: the speaker in the recording agrees to this use.")],
+        audio: Annotated[UploadFile | None, File(description="1 to 15 s of speech by one person.")] = None,
+        audio_sample: Annotated[UploadFile | None, File(description="OpenAI's name for the same field.")] = None,
+        transcript: Annotated[
+            str | None, Form(max_length=2_000, description="Transcript of the recording, word for word.")
+        ] = None,
     ) -> schemas.Voice:
-        """Add a voice from a recording. It is kept on the server, for its users alone, until it is deleted."""
-        if consent.strip().lower() != "true":
-            raise ApiError(
-                400,
-                "consent must be true: a voice is added only where whoever speaks in the recording agreed to it",
-                "consent",
-                "consent_required",
-            )
+        """Add a voice from a recording. It stays on the server, for its users only, until it is deleted."""
+        _check_consent(consent, "a voice may only be added if the speaker in the recording agrees")
         recording = audio or audio_sample
-        if recording is None or (audio and audio_sample):
-            raise ApiError(400, "send one recording, as the form's field audio", "audio", "missing_audio")
-        kind = (recording.content_type or "").lower().partition(";")[0].strip()
-        if not kind.startswith(("audio/", "video/")) and kind not in (
-            "application/octet-stream",
-            "application/ogg",
-            "",
-        ):
-            raise ApiError(415, f"the recording's type is {kind!r}; it must be audio/…", "audio", "unsupported_type")
+        form = await request.form()  # parsed already; FastAPI passes on only the last of several fields
+        if recording is None or len(form.getlist("audio")) + len(form.getlist("audio_sample")) > 1:
+            raise ApiError(400, "send one recording, in the form field audio", "audio", "missing_audio")
+        _check_media_type(recording)
         try:
-            store.named(name)
+            store.check_name(name)
         except ValueError as error:
             raise ApiError(400, str(error), "name", "invalid_value") from None
         except StoreFull:
-            raise ApiError(409, "there are too many added voices; delete some", code="too_many_voices") from None
+            raise ApiError(
+                409, "the server has no room for another voice; delete one", code="too_many_voices"
+            ) from None
         async with decoding:
             try:
-                samples, said, notices = await decode.decoded(await recording.read(), transcript or None)
+                samples, text, notices = await decode_recording(await recording.read(), transcript or None)
             except ValueError as error:
                 raise ApiError(400, str(error), "audio", "unusable_recording") from None
-        entry = await anyio.to_thread.run_sync(store.add, name, samples, said)
-        return _voice(entry, notices)
+        try:
+            info = await anyio.to_thread.run_sync(store.add, name, samples, text)
+        except OSError as error:
+            raise errors.storage_error(error) from error
+        return _voice(info, service.aliases, notices)
 
     @app.delete("/v1/audio/voices/{voice}")
     def delete_voice(voice: str) -> schemas.VoiceDeleted:
         """Delete an added voice."""
         if not store.delete(voice):
-            raise ApiError(404, f"no added voice has the id {voice!r}", code="voice_not_found")
+            raise ApiError(404, f"there is no added voice with the id {voice!r}", code="voice_not_found")
         return schemas.VoiceDeleted(id=voice)
 
+
+def _check_media_type(recording: UploadFile) -> None:
+    kind = (recording.content_type or "").lower().partition(";")[0].strip()
+    if not kind.startswith(("audio/", "video/")) and kind not in ("application/octet-stream", "application/ogg", ""):
+        raise ApiError(415, f"the type of the recording is {kind!r}; it must be audio/…", "audio", "unsupported_type")
+
+
+def _voice(info: VoiceInfo, aliases: VoiceAliases, notices: list[str] | None = None) -> schemas.Voice:
+    return schemas.Voice(
+        id=info.id,
+        created_at=info.created_at,
+        name=info.name,
+        type="builtin" if info.builtin else "audio_sample",
+        description=info.description,
+        language=info.language,
+        licence=info.licence,
+        aliases=aliases.of(info.id),
+        notices=notices or [],
+    )
+
+
+def _add_status(app: FastAPI, pool: Pool, counts: Metrics) -> None:
     @app.get("/healthz", responses={503: {"model": schemas.Health}})
     def health() -> schemas.Health:
-        """Whether the server can speak: 503 while no worker is ready."""
+        """Report whether the server can speak: 503 while no worker is ready."""
         ready = pool.ready
         answer = schemas.Health(status="ok" if ready else "unavailable", workers=ready)
         return answer if ready else JSONResponse(answer.model_dump(), 503)  # type: ignore[return-value]
 
+    @app.head("/healthz", include_in_schema=False)
+    def health_head() -> Response:
+        return Response(status_code=200 if pool.ready else 503)
+
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def prometheus() -> Response:
-        """Counters in Prometheus' notation."""
-        return Response(counted.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
-
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
-
-    app.mount("/static", StaticFiles(directory=STATIC))
-    return app
-
-
-def _voice(entry: Entry, notices: list[str] | None = None) -> schemas.Voice:
-    return schemas.Voice(
-        id=entry.id,
-        created_at=entry.created_at,
-        name=entry.name,
-        type="builtin" if entry.builtin else "audio_sample",
-        description=entry.description,
-        language=entry.language,
-        licence=entry.licence,
-        notices=notices or [],
-    )
+        """Return metrics in the Prometheus text format."""
+        return Response(counts.text(), headers={"Content-Type": metrics.CONTENT_TYPE})

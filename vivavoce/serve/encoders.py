@@ -1,8 +1,8 @@
-"""Sound → bytes of a file, piece by piece, so that the beginning can be sent while the rest is made.
+"""Streaming encoders: samples to the bytes of a file, so that its beginning can be sent while the rest is generated.
 
-libsndfile writes all formats but AAC, for which PyAV is needed (`pip install vivavoce[aac]`). A header that tells the
-length of the whole, as WAV's and FLAC's do, is right where the end is known before the first bytes are taken, else it
-says "unknown", which both formats allow.
+libsndfile writes every format except AAC, which needs PyAV (`pip install vivavoce[aac]`). The headers of WAV and FLAC
+state the length of the audio. It is correct if the end is known before the first bytes are taken; otherwise it is
+"unknown", which both formats allow.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import soundfile
 
-from vivavoce import audio
-from vivavoce.audio import SAMPLE_RATE, Samples
+from vivavoce.audio.dsp import SAMPLE_RATE, Samples, resample
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 MEDIA_TYPES = {
@@ -30,12 +29,12 @@ MEDIA_TYPES = {
     "pcm": "audio/pcm",
 }
 
-_BLOCK = 8_192  # samples: libsndfile's Ogg encoders have overrun the stack when handed minutes in one call
-_UNKNOWN = 0xFFFFFFFF  # a WAV header's length where it is not known
-_AAC_BIT_RATE = 64_000  # as much as speech at 24 kHz in one channel needs
+_BLOCK = 8_192  # samples: libsndfile's Ogg encoders overflow the stack when they get minutes in one call
+_UNKNOWN = 0xFFFFFFFF  # an unknown length in a WAV header
+_AAC_BIT_RATE = 64_000  # enough for mono speech at 24 kHz
 
-# libsndfile's container and subtype. MP3 has a constant bit rate: players and libsndfile itself take the length of a
-# file without an index from its first frames, which a variable rate makes a wrong guess.
+# libsndfile's container and subtype. MP3 uses a constant bit rate: players, and libsndfile itself, estimate the length
+# of a file without an index from its first frames, and a variable rate would make the estimate wrong.
 _LIBSNDFILE: dict[str, dict[str, Any]] = {
     "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": 0.5},
     "opus": {"format": "OGG", "subtype": "OPUS"},
@@ -46,43 +45,45 @@ _LIBSNDFILE: dict[str, dict[str, Any]] = {
 
 
 class Encoder(Protocol):
-    """`add` as often as there is sound, `close` once, `take` what there is to send at any time."""
+    """`add` samples, `close` once at the end, `take` the bytes that are ready at any time."""
 
     def add(self, samples: Samples) -> None:
-        """Float32 [S], -1 to 1, at SAMPLE_RATE; what is beyond is clipped."""
+        """Encode float32 [S] at SAMPLE_RATE. Values beyond -1 to 1 are clipped."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish the file."""
 
-    def take(self) -> bytes: ...
+    def take(self) -> bytes:
+        """Return the bytes since the last call."""
 
 
 def missing(format: str) -> str:
-    """What has to be installed for a format, in a sentence; "" where nothing has."""
+    """Return a message with what must be installed for a format; "" if nothing is missing."""
     if format != "aac" or importlib.util.find_spec("av") is not None:
         return ""
-    return "response_format aac needs the package av on the server (pip install vivavoce[aac]); use another format"
+    return "response_format aac needs the package av on the server (pip install vivavoce[aac]); choose another format"
 
 
 def encoder(format: str) -> Encoder:
-    """A new encoder for one of FORMATS. Raises ValueError for another one, and for aac without PyAV."""
+    """Return a new encoder for one of FORMATS. Raises ValueError for other formats, and for aac without PyAV."""
     if format not in FORMATS:
         raise ValueError(f"response_format is {format!r}; it must be one of {', '.join(FORMATS)}")
-    if lacking := missing(format):
-        raise ValueError(lacking)
+    if message := missing(format):
+        raise ValueError(message)
     own: dict[str, Callable[[], Encoder]] = {"aac": _Aac, "wav": _Wav}
     return own[format]() if format in own else _Sndfile(format)
 
 
-class _Sent(io.RawIOBase):
-    """A file for libsndfile to write, whose bytes are taken away as they come.
+class _Outgoing(io.RawIOBase):
+    """A file that libsndfile writes to, whose bytes are taken away as they arrive.
 
-    It goes back to its header at the end. Where the header is gone by then, what it writes there is dropped.
+    libsndfile rewrites the header at the end. If the header is gone by then, that write is dropped.
     """
 
     def __init__(self) -> None:
         self.waiting = bytearray()
-        self.gone = 0  # bytes that have been taken
-        self.place = 0
+        self.taken = 0  # bytes that were taken away
+        self.position = 0
 
     def seekable(self) -> bool:
         return True
@@ -91,34 +92,34 @@ class _Sent(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self.place
+        return self.position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.gone + len(self.waiting)}[whence]
-        self.place = start + offset
-        return self.place
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.taken + len(self.waiting)}[whence]
+        self.position = start + offset
+        return self.position
 
     def write(self, data: Any) -> int:
         written = bytes(data)
-        start = self.place - self.gone
+        start = self.position - self.taken
         if start >= 0:
             self.waiting[start : start + len(written)] = written
-        self.place += len(written)
+        self.position += len(written)
         return len(written)
 
     def take(self) -> bytes:
         data = bytes(self.waiting)
-        self.gone += len(data)
+        self.taken += len(data)
         self.waiting.clear()
         return data
 
 
 class _Sndfile:
-    """A format of libsndfile's."""
+    """A format that libsndfile writes."""
 
     def __init__(self, format: str) -> None:
-        self.sent = _Sent()
-        self.file = soundfile.SoundFile(self.sent, "w", SAMPLE_RATE, 1, **_LIBSNDFILE[format])
+        self.outgoing = _Outgoing()
+        self.file = soundfile.SoundFile(self.outgoing, "w", SAMPLE_RATE, 1, **_LIBSNDFILE[format])
 
     def add(self, samples: Samples) -> None:
         clipped = np.clip(samples, -1.0, 1.0)
@@ -130,15 +131,15 @@ class _Sndfile:
         self.file.close()
 
     def take(self) -> bytes:
-        return self.sent.take()
+        return self.outgoing.take()
 
 
 class _Wav(_Sndfile):
-    """16-bit PCM after a header that says how much follows, if that is known when it leaves."""
+    """16-bit PCM after a header, which states the length if it is known when the header is taken."""
 
     def __init__(self) -> None:
         super().__init__("wav")
-        self.header = False
+        self.header_taken = False
         self.closed = False
 
     def close(self) -> None:
@@ -147,9 +148,9 @@ class _Wav(_Sndfile):
 
     def take(self) -> bytes:
         data = super().take()
-        if self.header or not (data or self.closed):
+        if self.header_taken or not (data or self.closed):
             return data
-        self.header = True
+        self.header_taken = True
         size = len(data) if self.closed else _UNKNOWN
         rate, width = SAMPLE_RATE, 2
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * width, width, 8 * width)
@@ -158,7 +159,7 @@ class _Wav(_Sndfile):
 
 
 class _Aac:
-    """AAC in ADTS frames, each of which says how long it is: made for streaming."""
+    """AAC in ADTS frames, a format made for streaming: each frame states its length."""
 
     def __init__(self) -> None:
         import av
@@ -187,6 +188,14 @@ class _Aac:
         return data
 
 
+def encode_pcm(data: bytes, format: str) -> bytes:
+    """Return 16-bit mono samples at SAMPLE_RATE as a file in one of FORMATS. Raises ValueError as `encoder` does."""
+    out = encoder(format)
+    out.add(np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32_768))
+    out.close()
+    return out.take()
+
+
 def at_rate(samples: Samples, sample_rate: int) -> Samples:
-    """[S] at a model's rate → [S'] at SAMPLE_RATE, which is what all clients are sent."""
-    return audio.resample(samples, sample_rate, SAMPLE_RATE)
+    """Resample [S] from a model's rate to [S'] at SAMPLE_RATE, the rate of all answers."""
+    return resample(samples, sample_rate, SAMPLE_RATE)

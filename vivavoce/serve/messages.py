@@ -1,41 +1,66 @@
-"""What the server and its workers tell each other: plain values, pickled over a pipe."""
+"""Messages between the server and its workers: plain values, pickled over a pipe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vivavoce.pieces import Word
-from vivavoce.voices import Voice
+if TYPE_CHECKING:
+    from vivavoce.audio.dsp import Samples
+    from vivavoce.systems.interface import Word
+    from vivavoce.voices import Voice
 
-Fault = Literal["input", "speech", "server"]  # whose: the request's, the model's, ours
+Culprit = Literal["input", "speech", "server"]  # what caused an error: the request, the model or the server
+
+
+# --- to the worker ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Order:
-    """One request for speech, checked as far as it can be without the model."""
+class Job:
+    """One request for speech, validated as far as that is possible without the model."""
 
     id: int
     model: str
     text: str
-    voice_id: str  # what the speaker vector may be kept under
+    voice_id: str  # key of the cached speaker vector
     voice: Voice
     format: str
     speed: float = 1.0
     seed: int | None = None
-    lang: str | None = None  # None: the model's usual one
-    words: bool = False  # whether the words' times are wanted
+    lang: str | None = None  # None: the model's first language
+    steps: int | None = None  # None: what the model recommends
+    words: bool = False  # whether to send word times
+    max_seconds: float | None = None  # refuse a text that is predicted to take longer
+    recording: Samples | None = None  # [S] at SAMPLE_RATE, to be converted to the voice; the text is ""
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """Nobody waits for this order any more."""
+    """The client is gone; drop the job."""
 
     id: int
 
 
 @dataclass(frozen=True)
-class About:
+class Pause:
+    """The client reads slowly; generate no more of the job for now."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The client has caught up; continue a paused job."""
+
+    id: int
+
+
+# --- from the worker -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelInfo:
     """What a loaded model can do."""
 
     languages: tuple[str, ...]
@@ -46,30 +71,30 @@ class About:
 class Ready:
     """The worker has loaded its models."""
 
-    models: dict[str, About]
+    models: dict[str, ModelInfo]
 
 
 @dataclass(frozen=True)
-class Broken:
-    """The worker could not load its models, and ends."""
+class LoadFailed:
+    """The worker could not load its models, and exits."""
 
     message: str
 
 
 @dataclass(frozen=True)
-class Part:
-    """What comes next of an order: bytes to send on, which may be none yet."""
+class AudioChunk:
+    """The next encoded bytes of a job. They may be empty while the encoder buffers."""
 
     id: int
     data: bytes
-    seconds: float  # of speech in it
-    words: tuple[Word, ...] = ()  # timed from the start of the whole
-    notices: tuple[str, ...] = ()  # what is not spoken as written, as it comes up
+    seconds: float  # of speech
+    words: tuple[Word, ...] = ()  # timed from the start of the whole answer
+    notices: tuple[str, ...] = ()  # what is not spoken as written
 
 
 @dataclass(frozen=True)
 class Done:
-    """The order is complete. characters: as given; seconds: of speech."""
+    """The job is complete. characters: of the text; seconds: of speech."""
 
     id: int
     characters: int
@@ -78,19 +103,19 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The order ends here. message: fit for the client's eyes."""
+    """The job ends with an error. message: safe to show to the client."""
 
     id: int
-    fault: Fault
+    culprit: Culprit
     message: str
 
 
 @dataclass(frozen=True)
-class Pass:
-    """A pass of the network is over: how many pieces shared it."""
+class BatchDone:
+    """A pass of the network has finished. pieces: how many shared it."""
 
     pieces: int
 
 
-ToWorker = Order | Cancel
-FromWorker = Ready | Broken | Part | Done | Failed | Pass
+ToWorker = Job | Cancel | Pause | Resume
+FromWorker = Ready | LoadFailed | AudioChunk | Done | Failed | BatchDone

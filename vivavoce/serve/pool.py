@@ -1,7 +1,8 @@
-"""The workers as the server sees them: orders wait in one queue, go to the worker that has least to do, and what comes
-back goes to whoever asked. A worker that dies takes the orders it had with it, and another is started in its place.
+"""The pool of worker processes: a queue of jobs, a dispatcher, restarts.
 
-All of it runs in the event loop, but for two threads a worker: pipes are slow to write where the other side is busy.
+Jobs wait in one queue and go to the worker with the fewest jobs; its messages go back to the job's handle. A worker
+that dies takes its jobs with it and is replaced. Everything runs in the event loop except for two threads per worker,
+because writing to a pipe blocks while the worker is busy.
 """
 
 from __future__ import annotations
@@ -19,99 +20,138 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from vivavoce.serve import worker
-from vivavoce.serve.messages import About, Broken, Cancel, Done, Failed, Order, Part, Pass, Ready, ToWorker
+from vivavoce.serve.messages import (
+    AudioChunk,
+    BatchDone,
+    Cancel,
+    Done,
+    Failed,
+    Job,
+    LoadFailed,
+    ModelInfo,
+    Pause,
+    Ready,
+    Resume,
+    ToWorker,
+)
 from vivavoce.serve.metrics import Metrics
 
-MAX_ACTIVE = 16  # orders that a worker speaks side by side
-DIED = "the worker that spoke this died; another is being started, so ask again"
+Build = Callable[[], Any]  # returns a worker's models by name; pickled, and called in the worker
+WorkerMain = Callable[[Connection, Build, int], None]  # what a worker process runs: its pipe, its models, CPU threads
+
+MAX_ACTIVE = 16  # jobs that a worker generates side by side
+MAX_BUFFERED = 1 << 20  # bytes of one answer that wait for its client; beyond this, the worker pauses the job
+DIED = "the worker died; a new one is starting, so please retry"
 CLOSED = "the server is shutting down"
 
-_RESTARTS = 3  # of a worker that dies before it is ready, one after another, until the wait between them grows
-_LONGEST_WAIT = 30.0  # seconds between such restarts
-_GRACE = 5.0  # seconds for a worker to end by itself
+_QUICK_RESTARTS = 3  # consecutive failed starts before the pool waits between restarts
+_MAX_RESTART_WAIT = 30.0  # seconds
+_EXIT_SECONDS = 5.0  # how long a worker may take to exit by itself
 
 
 class QueueFull(Exception):
-    """No room for another order. seconds: when to ask again."""
+    """The queue is full. seconds: when to retry."""
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"the queue is full; ask again in {seconds} s")
+        super().__init__(f"the queue is full; retry in {seconds} s")
         self.seconds = seconds
 
 
-class Ticket:
-    """An order that was taken: `next` gives its messages, the last of which is Done or Failed."""
+class JobHandle:
+    """A submitted job. `next` returns its messages; the last one is Done or Failed."""
 
-    def __init__(self, order: Order, pool: Pool) -> None:
-        self.order = order
+    def __init__(self, job: Job, pool: Pool) -> None:
+        self.job = job
         self.pool = pool
-        self.messages: asyncio.Queue[Part | Done | Failed] = asyncio.Queue()
-        self.asked = time.monotonic()
-        self.begun = False
-        self.over = False
+        self.submitted = time.monotonic()
+        self.started = False  # whether any audio has arrived
+        self.finished = False
+        self.paused = False
+        self.buffered = 0  # bytes that `next` has not returned yet
+        self._messages: asyncio.Queue[AudioChunk | Done | Failed] = asyncio.Queue()
 
-    async def next(self) -> Part | Done | Failed:
-        return await self.messages.get()
+    async def next(self) -> AudioChunk | Done | Failed:
+        """Wait for the next message."""
+        message = await self._messages.get()
+        if isinstance(message, AudioChunk):
+            self.buffered -= len(message.data)
+            if self.paused and self.buffered <= MAX_BUFFERED // 4:
+                self.pool.resume(self)
+        return message
 
     def cancel(self) -> None:
-        """Nobody wants the rest; nothing happens where there is none."""
+        """Drop the rest of the job. Does nothing after its last message."""
         self.pool.cancel(self)
 
-    def put(self, message: Part | Done | Failed) -> None:
-        if not self.over:
-            self.over = not isinstance(message, Part)
-            self.messages.put_nowait(message)
+    def put(self, message: AudioChunk | Done | Failed) -> None:
+        """Add a message from the worker."""
+        if self.finished:
+            return
+        if isinstance(message, AudioChunk):
+            self.buffered += len(message.data)
+            if not self.paused and self.buffered > MAX_BUFFERED:
+                self.pool.pause(self)
+        else:
+            self.finished = True
+        self._messages.put_nowait(message)
 
 
 class _Process:
-    """One worker process, its pipe and the threads at it."""
+    """One worker process with its pipe and the threads that serve the pipe."""
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
-        # spawn: a forked child of a process with threads may hang, and would hold others' pipes open
+        # spawn: a fork of a process with threads may hang, and would keep the pipes of other workers open
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
-            target=worker.main, args=(theirs, pool.build, pool.threads), daemon=True, name="vivavoce worker"
+            target=pool.main, args=(theirs, pool.build, pool.threads), daemon=True, name="vivavoce worker"
         )
         self.process.start()
-        theirs.close()  # so that the pipe ends when the worker does
-        self.active: dict[int, Ticket] = {}
+        theirs.close()  # the worker now holds the only other end, so the pipe closes when the worker exits
+        self.active: dict[int, JobHandle] = {}
         self.ready = False
-        self.broken = ""  # why it could not load its models
-        self.heard = time.monotonic()
+        self.load_error = ""
+        self.last_message = time.monotonic()
         self.outgoing: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         threads = [
-            threading.Thread(target=_read, args=(self.connection, loop, pool.hear, self), daemon=True),
+            threading.Thread(target=_read, args=(self.connection, loop, pool.on_message, self), daemon=True),
             threading.Thread(target=_write, args=(self.connection, self.outgoing), daemon=True),
         ]
         for thread in threads:
             thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the worker should be generating."""
+        return any(not handle.paused for handle in self.active.values())
+
     def stop(self) -> None:
-        """Tell the process to end, and see to it that it does. Blocks for seconds at worst."""
+        """Ask the process to exit, and kill it if it does not. Blocks for a few seconds at worst."""
         self.outgoing.put(None)
-        self.process.join(_GRACE if not self.active else 0)
+        self.process.join(_EXIT_SECONDS if not self.active else 0)
         if self.process.is_alive():
             self.process.kill()
-            self.process.join(_GRACE)
+            self.process.join(_EXIT_SECONDS)
 
 
 def _read(
-    connection: Connection, loop: asyncio.AbstractEventLoop, hear: Callable[[_Process, Any], None], process: _Process
+    connection: Connection,
+    loop: asyncio.AbstractEventLoop,
+    on_message: Callable[[_Process, Any], None],
+    process: _Process,
 ) -> None:
-    """Pass on what the worker says; None when it is gone."""
+    """Forward the worker's messages to the event loop; None when it has exited."""
     with contextlib.suppress(RuntimeError):  # the loop is closed
         try:
             while True:
-                loop.call_soon_threadsafe(hear, process, connection.recv())
+                loop.call_soon_threadsafe(on_message, process, connection.recv())
         except (EOFError, OSError):
-            loop.call_soon_threadsafe(hear, process, None)
+            loop.call_soon_threadsafe(on_message, process, None)
     connection.close()
 
 
 def _write(connection: Connection, outgoing: queue.SimpleQueue[ToWorker | None]) -> None:
-    with contextlib.suppress(OSError):  # it is gone, which `_read` notices
+    with contextlib.suppress(OSError):  # the worker has exited, which `_read` reports
         while True:
             connection.send(message := outgoing.get())
             if message is None:
@@ -119,36 +159,46 @@ def _write(connection: Connection, outgoing: queue.SimpleQueue[ToWorker | None])
 
 
 class Pool:
-    """`start`, then `submit`; `close` at the end.
+    """`start` it, `submit` jobs, `close` it at the end.
 
-    build: gives a worker its models. workers: how many. waiting: orders that may wait. timeout: seconds after which a
-    worker that says nothing, though it has orders, is killed.
+    main: the function that a worker process runs. build: returns a worker's models. workers: number of processes.
+    threads: CPU threads of each. queue_limit: jobs that may wait. timeout: seconds of silence after which a worker with
+    jobs counts as hung and is killed.
     """
 
     def __init__(
-        self, build: worker.Build, workers: int, threads: int, waiting: int, timeout: float, metrics: Metrics
+        self,
+        main: WorkerMain,
+        build: Build,
+        *,
+        workers: int,
+        threads: int,
+        queue_limit: int,
+        timeout: float,
+        metrics: Metrics,
     ) -> None:
+        self.main = main
         self.build = build
         self.workers = workers
         self.threads = threads
-        self.limit = waiting
+        self.queue_limit = queue_limit
         self.timeout = timeout
         self.metrics = metrics
-        self.models: dict[str, About] = {}
+        self.models: dict[str, ModelInfo] = {}
         self.closing = False
         self._ids = itertools.count(1)
         self._processes: list[_Process] = []
-        self._waiting: deque[Ticket] = deque()
-        self._failures = 0  # starts that failed, one after another
+        self._waiting: deque[JobHandle] = deque()
+        self._failed_starts = 0  # consecutive
         self._loaded: asyncio.Future[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._took = 1.0  # seconds that an order takes, a running mean
+        self._mean_seconds = 1.0  # running mean of the time that a job takes
 
-    # --- life --------------------------------------------------------------------------------------------------------
+    # --- start and end -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the workers and wait until one is ready. Raises ValueError where the models cannot be loaded."""
+        """Start the workers and wait until one is ready. Raises ValueError if the models cannot be loaded."""
         loop = asyncio.get_running_loop()
         self._loaded = loop.create_future()
         for _ in range(self.workers):
@@ -158,157 +208,175 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._watch = loop.create_task(self._kill_the_silent())
+        self._watchdog = loop.create_task(self._kill_hung_workers())
 
     async def close(self) -> None:
-        """End all workers. Orders that are not done yet fail."""
+        """Stop all workers. Unfinished jobs fail."""
         self.closing = True
-        for task in (self._watch, *self._tasks):
+        for task in (self._watchdog, *self._tasks):
             if task is not None:
                 task.cancel()
-        for ticket in [*self._waiting, *(t for p in self._processes for t in p.active.values())]:
-            ticket.put(Failed(ticket.order.id, "server", CLOSED))
+        for handle in [*self._waiting, *(h for p in self._processes for h in p.active.values())]:
+            handle.put(Failed(handle.job.id, "server", CLOSED))
         processes, self._processes = self._processes, []
         self._waiting.clear()
         await asyncio.gather(*(asyncio.to_thread(process.stop) for process in processes))
-        self._show()
+        self._update_gauges()
 
     @property
     def ready(self) -> int:
-        """How many workers are ready."""
+        """The number of workers that are ready."""
         return sum(process.ready for process in self._processes)
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers."""
+        """The process ids of the workers."""
         return [process.process.pid or 0 for process in self._processes]
 
-    # --- orders ------------------------------------------------------------------------------------------------------
+    # --- jobs --------------------------------------------------------------------------------------------------------
 
     def new_id(self) -> int:
+        """Return an unused job id."""
         return next(self._ids)
 
     def check_room(self) -> None:
-        """Raises QueueFull where an order would be refused now."""
+        """Raise QueueFull if a job would be refused now."""
         free = sum(MAX_ACTIVE - len(process.active) for process in self._processes if process.ready)
-        if not free and len(self._waiting) >= self.limit:
+        if not free and len(self._waiting) >= self.queue_limit:
             places = max(1, self.ready) * MAX_ACTIVE
-            raise QueueFull(max(1, min(60, math.ceil(self._took * (len(self._waiting) + 1) / places))))
+            raise QueueFull(max(1, min(60, math.ceil(self._mean_seconds * (len(self._waiting) + 1) / places))))
 
-    def submit(self, order: Order) -> Ticket:
-        """Take an order. Raises QueueFull."""
+    def submit(self, job: Job) -> JobHandle:
+        """Queue a job. Raises QueueFull."""
         self.check_room()
-        ticket = Ticket(order, self)
-        self._waiting.append(ticket)
-        self._hand_out()
-        return ticket
+        handle = JobHandle(job, self)
+        self._waiting.append(handle)
+        self._dispatch()
+        return handle
 
-    def cancel(self, ticket: Ticket) -> None:
-        if ticket.over:
+    def cancel(self, handle: JobHandle) -> None:
+        """Drop a job, wherever it is."""
+        if handle.finished:
             return
-        ticket.over = True
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
+        handle.finished = True
+        if handle in self._waiting:
+            self._waiting.remove(handle)
         for process in self._processes:
-            if process.active.pop(ticket.order.id, None) is not None:
-                process.outgoing.put(Cancel(ticket.order.id))
-        self._hand_out()
+            if process.active.pop(handle.job.id, None) is not None:
+                process.outgoing.put(Cancel(handle.job.id))
+        self._dispatch()
 
-    def _hand_out(self) -> None:
-        """Give what waits to workers that have room, each to the one with least to do."""
+    def pause(self, handle: JobHandle) -> None:
+        """Stop generating a job until `resume`."""
+        handle.paused = True
+        self._send(handle, Pause(handle.job.id))
+
+    def resume(self, handle: JobHandle) -> None:
+        """Continue a paused job."""
+        handle.paused = False
+        self._send(handle, Resume(handle.job.id))
+
+    def _send(self, handle: JobHandle, message: ToWorker) -> None:
+        """Send a message to the worker that has the job."""
+        for process in self._processes:
+            if handle.job.id in process.active:
+                process.last_message = time.monotonic()
+                process.outgoing.put(message)
+
+    def _dispatch(self) -> None:
+        """Give waiting jobs to workers with room, each to the one with the fewest jobs."""
         while self._waiting:
             free = [p for p in self._processes if p.ready and len(p.active) < MAX_ACTIVE]
             if not free:
                 break
             process = min(free, key=lambda p: len(p.active))
-            ticket = self._waiting.popleft()
-            if not process.active:
-                process.heard = time.monotonic()
-            process.active[ticket.order.id] = ticket
-            process.outgoing.put(ticket.order)
-        self._show()
+            handle = self._waiting.popleft()
+            if not process.busy:
+                process.last_message = time.monotonic()
+            process.active[handle.job.id] = handle
+            process.outgoing.put(handle.job)
+        self._update_gauges()
 
-    def _show(self) -> None:
+    def _update_gauges(self) -> None:
         self.metrics.waiting.set(len(self._waiting))
         self.metrics.active.set(sum(len(process.active) for process in self._processes))
         self.metrics.workers.set(self.ready)
 
-    # --- what workers say --------------------------------------------------------------------------------------------
+    # --- messages from workers ---------------------------------------------------------------------------------------
 
-    def hear(self, process: _Process, message: Any) -> None:
-        """A message from a worker; None: it is gone."""
+    def on_message(self, process: _Process, message: Any) -> None:
+        """Handle a message from a worker; None: the worker has exited."""
         if process not in self._processes:
             return
-        process.heard = time.monotonic()
+        process.last_message = time.monotonic()
         if message is None:
-            self._bury(process)
+            self._on_exit(process)
         elif isinstance(message, Ready):
-            process.ready, self._failures = True, 0
+            process.ready, self._failed_starts = True, 0
             self.models = message.models
             if self._loaded is not None and not self._loaded.done():
                 self._loaded.set_result(None)
-        elif isinstance(message, Broken):
-            process.broken = message.message
-        elif isinstance(message, Pass):
+        elif isinstance(message, LoadFailed):
+            process.load_error = message.message
+        elif isinstance(message, BatchDone):
             self.metrics.batch.observe(message.pieces)
-        elif isinstance(message, Part | Done | Failed):
+        elif isinstance(message, AudioChunk | Done | Failed):
             self._deliver(process, message)
-        self._hand_out()
+        self._dispatch()
 
-    def _deliver(self, process: _Process, message: Part | Done | Failed) -> None:
-        ticket = process.active.get(message.id)
-        if ticket is None:  # it was cancelled
+    def _deliver(self, process: _Process, message: AudioChunk | Done | Failed) -> None:
+        handle = process.active.get(message.id)
+        if handle is None:  # cancelled
             return
         now = time.monotonic()
-        if isinstance(message, Part):
+        if isinstance(message, AudioChunk):
             self.metrics.speech_seconds.inc(message.seconds)
-            if not ticket.begun:
-                self.metrics.first_audio.observe(now - ticket.asked)
-            ticket.begun = True
+            if not handle.started:
+                self.metrics.first_audio.observe(now - handle.submitted)
+            handle.started = True
         else:
             del process.active[message.id]
             if isinstance(message, Done):
                 self.metrics.characters.inc(message.characters)
-                self._took += 0.1 * (now - ticket.asked - self._took)
-        ticket.put(message)
+                self._mean_seconds += 0.1 * (now - handle.submitted - self._mean_seconds)
+        handle.put(message)
 
-    def _bury(self, process: _Process) -> None:
-        """A worker is gone: tell those who waited for it, and start another."""
+    def _on_exit(self, process: _Process) -> None:
+        """Fail the jobs of a worker that has exited, and start another one."""
         self._processes.remove(process)
-        for ticket in process.active.values():
-            ticket.put(Failed(ticket.order.id, "server", DIED))
+        for handle in process.active.values():
+            handle.put(Failed(handle.job.id, "server", DIED))
         process.active.clear()
         process.outgoing.put(None)
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(process.stop))
-        self._keep(task)
+        self._keep(asyncio.get_running_loop().create_task(asyncio.to_thread(process.stop)))
         if self._loaded is not None and not self._loaded.done():
-            reason = process.broken or f"a worker ended while it loaded the models (exit status {_status(process)})"
+            reason = process.load_error or f"a worker exited while loading the models (status {_exit_status(process)})"
             self._loaded.set_exception(ValueError(reason))
             return
         if not self.closing:
-            self._failures += not process.ready
-            self._keep(asyncio.get_running_loop().create_task(self._again()))
+            self._failed_starts += not process.ready
+            self._keep(asyncio.get_running_loop().create_task(self._restart()))
 
-    async def _again(self) -> None:
-        extra = self._failures - _RESTARTS
+    async def _restart(self) -> None:
+        extra = self._failed_starts - _QUICK_RESTARTS
         if extra > 0:
-            await asyncio.sleep(min(_LONGEST_WAIT, 2.0**extra))
+            await asyncio.sleep(min(_MAX_RESTART_WAIT, 2.0**extra))
         self.metrics.restarts.inc()
         self._processes.append(_Process(self, asyncio.get_running_loop()))
 
-    async def _kill_the_silent(self) -> None:
+    async def _kill_hung_workers(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             for process in self._processes:
-                if process.active and time.monotonic() - process.heard > self.timeout:
+                if process.busy and time.monotonic() - process.last_message > self.timeout:
                     process.process.kill()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task that nobody waits for, else it might be collected before it is done."""
+        """Hold a reference to a task that nothing awaits, so that it is not collected before it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _status(process: _Process) -> str:
+def _exit_status(process: _Process) -> str:
     process.process.join(1.0)
     return str(process.process.exitcode)

@@ -1,4 +1,4 @@
-"""`vivavoce serve`: workers, the application and uvicorn, from start to end."""
+"""`vivavoce serve`: start the workers, the application and uvicorn, and stop them."""
 
 from __future__ import annotations
 
@@ -13,78 +13,102 @@ from typing import Any
 
 import uvicorn
 
+from vivavoce.serve import connections, logs
+from vivavoce.serve.aliases import VoiceAliases
 from vivavoce.serve.app import create_app
 from vivavoce.serve.metrics import Metrics
-from vivavoce.serve.pool import Pool
+from vivavoce.serve.pool import Build, Pool, WorkerMain
 from vivavoce.serve.settings import ServeConfig
+from vivavoce.serve.speech import Service
+from vivavoce.serve.stream import add_stream
 from vivavoce.serve.voices import VoiceStore
-from vivavoce.serve.worker import Build, Models
 
-BACKLOG = 2_048  # connections that may wait to be taken in
+BACKLOG = 512  # connections that may wait to be accepted
+MAX_MESSAGE = 1 << 20  # bytes of a message from a WebSocket client
+SPARE_FILES = 256  # open files beside the connections: workers' pipes, voices, decoders
 
 
-def threads_of(workers: int) -> int:
-    """CPU threads for each worker: an even share of the cores that this process may use."""
+def threads_per_worker(workers: int) -> int:
+    """Return the CPU threads of each worker: an even share of the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // workers)
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at the address. Raises ValueError where that is not to be had."""
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address. Raises ValueError if that is not possible."""
     try:
         family = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0][0]
-        place = socket.socket(family)
+        bound = socket.socket(family)
         if os.name == "posix":
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind((host.strip("[]"), port))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host.strip("[]"), port))
     except OSError as error:
         raise ValueError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
-    return place
+    return bound
 
 
-def configured(
-    settings: ServeConfig, build: Build | None = None, counted: Metrics | None = None
+def build_server(
+    settings: ServeConfig, worker_main: WorkerMain, build: Build, counts: Metrics | None = None
 ) -> tuple[uvicorn.Config, Pool]:
-    """What uvicorn serves, and the pool, which is to be started before and ends with it.
+    """Return uvicorn's configuration and the pool. The caller starts the pool; the application closes it at the end.
 
-    build: gives workers their models; None: `settings.models`.
+    worker_main, build: what a worker process runs, and what returns its models.
     """
-    counted = counted or Metrics()
-    if build is None:
-        build = Models(dict(zip(settings.names(), settings.models, strict=True)), settings.backend, settings.device)
-    pool = Pool(build, settings.workers, threads_of(settings.workers), settings.queue, settings.timeout, counted)
+    counts = counts or Metrics()
+    pool = Pool(
+        worker_main,
+        build,
+        workers=settings.workers,
+        threads=threads_per_worker(settings.workers),
+        queue_limit=settings.queue,
+        timeout=settings.timeout,
+        metrics=counts,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
         yield
         await pool.close()
 
-    app = create_app(settings, pool, VoiceStore(settings.voices_folder()), counted)
+    aliases = VoiceAliases.load(settings.voice_aliases) if settings.voice_aliases else VoiceAliases()
+    service = Service(settings, pool, VoiceStore(settings.voices_folder()), aliases)
+    app = create_app(service, counts)
+    add_stream(app.router, service)
     app.router.lifespan_context = lifespan
+    total = max(1, min(settings.max_connections, connections.raise_file_limit() - SPARE_FILES))
+    limits = connections.ConnectionLimits(total, min(total, settings.max_connections_per_client))
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        http=connections.protocol(limits),
+        backlog=BACKLOG,
+        ws_max_size=MAX_MESSAGE,
+        log_config=None,
+        access_log=False,
         server_header=False,
         lifespan="on",
-        timeout_graceful_shutdown=math.ceil(settings.timeout),  # what is being spoken is finished
+        timeout_graceful_shutdown=math.ceil(settings.timeout),  # running requests may finish
     )
     return config, pool
 
 
-def serve(settings: ServeConfig) -> None:
-    """Serve until Ctrl-C or SIGTERM; what is being spoken then is finished. Raises ValueError as `load` does, and where
-    the address is not to be had."""
-    place = bound(settings.host, settings.port)
-    config, pool = configured(settings)
+def serve(settings: ServeConfig, worker_main: WorkerMain, build: Build) -> None:
+    """Serve until Ctrl-C or SIGTERM, then finish the running requests. Arguments as of `build_server`.
+
+    Raises ValueError as `load` does, and if the address cannot be used.
+    """
+    logs.configure(settings.log_level)
+    listener = bind(settings.host, settings.port)
+    config, pool = build_server(settings, worker_main, build)
 
     async def run() -> None:
         print(f"loading {', '.join(settings.names())}", file=sys.stderr, flush=True)
+        connections.log_accept_errors(asyncio.get_running_loop())
         await pool.start()
-        place.listen(BACKLOG)
+        listener.listen(BACKLOG)
         host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
-        port = place.getsockname()[1]
+        port = listener.getsockname()[1]
         print(f"listening at http://{host}:{port} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-        await uvicorn.Server(config).serve(sockets=[place])
+        await uvicorn.Server(config).serve(sockets=[listener])
 
-    with place:
+    with listener:
         asyncio.run(run())

@@ -1,43 +1,76 @@
-"""The shapes of requests and answers: OpenAI's, with a few fields of our own that its clients ignore or may leave out.
+"""Shapes of requests and answers: those of OpenAI's API, with a few optional fields of our own.
 
 Sources: the types of openai-python 3 and OpenAI's API reference (audio, models, errors).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vivavoce.config import SPEEDS
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class VoiceId(BaseModel):
-    """A voice by its id, as `GET /v1/audio/voices` tells it."""
+    """A voice, by its id in `GET /v1/audio/voices`."""
 
     id: Id
 
 
 class SpeechRequest(BaseModel):
-    """What to say, who says it, and how."""
+    """The text, the voice and the options. Fields that are null or "" take their defaults."""
 
-    model_config = ConfigDict(extra="allow")  # what is not known is named in a header of the answer
+    model_config = ConfigDict(extra="allow")  # a header of the answer names unknown fields
 
-    model: Id = Field(description="One of `GET /v1/models`; OpenAI's tts-1, tts-1-hd and gpt-4o-mini-tts: the first.")
-    input: str = Field(min_length=1, description="The text.")
-    voice: Id | VoiceId = Field(description="A built-in voice's name, an added one's id, or {\"id\": …}.")
-    instructions: str | None = Field(None, description="Accepted, not followed; the answer's header says so.")
+    input: str = Field(min_length=1, description="The text to speak.")
+    model: Id | None = Field(
+        None,
+        description="A model in `GET /v1/models`; default: the first one, which OpenAI's tts-1, tts-1-hd and "
+        "gpt-4o-mini-tts also mean.",
+    )
+    voice: Id | VoiceId | None = Field(
+        None,
+        description='Name of a built-in voice, id of an added one, {"id": …}, or one of the aliases in '
+        "`GET /v1/audio/voices`, such as OpenAI's alloy.",
+    )
+    instructions: str | None = Field(None, description="Accepted but not followed; a header of the answer says so.")
     response_format: Format = "mp3"
-    speed: float = Field(1.0, ge=0.25, le=4.0, allow_inf_nan=False, description="2: twice as fast.")
+    speed: float = Field(
+        1.0, ge=SPEEDS[0], le=SPEEDS[1], allow_inf_nan=False, description="Speaking rate; 2 is twice as fast."
+    )
     stream_format: Literal["audio", "sse"] = "audio"
     lang: str | None = Field(
-        None, max_length=20, description="Our own: the text's language, where a model has several."
+        None, max_length=20, description="Extension: language of the text, for models with several languages."
     )
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Our own: the same seed makes the same speech.")
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Extension: random seed; the same seed gives the same speech."
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Extension: flow-matching steps; more take longer. Default: what the model recommends. Models "
+        "without steps refuse it.",
+    )
     timestamps: bool = Field(
-        False, description="Our own: with stream_format sse, events vivavoce.words tell when each word is spoken."
+        False, description="Extension: with stream_format sse, send vivavoce.words events with the time of each word."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_variants(cls, values: Any) -> Any:
+        """Accept requests as common clients send them: null and "" mean missing, and case does not matter."""
+        if not isinstance(values, dict):
+            return values
+        given = {name: value for name, value in values.items() if value is not None}
+        for name in ("response_format", "stream_format"):
+            if isinstance(given.get(name), str):
+                given[name] = given[name].strip().lower()
+        return {name: value for name, value in given.items() if name == "input" or value != ""}
 
 
 class Error(BaseModel):
@@ -50,29 +83,34 @@ class Error(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """The body of every answer that is no success."""
+    """The body of every error response."""
 
     error: Error
 
 
 class Model(BaseModel):
-    """A model that speaks here."""
+    """A model of this server."""
 
     id: str
+    name: str
     object: Literal["model"] = "model"
-    created: int = Field(description="When it was loaded, in seconds since 1970.")
+    created: int = Field(description="When the server started, in seconds since 1970.")
     owned_by: str = "vivavoce"
-    languages: list[str] = Field(description="Our own: codes of the languages that it speaks, the usual one first.")
-    needs_transcript: bool = Field(description="Our own: whether an added voice must come with its transcript.")
+    languages: list[str] = Field(description="Extension: codes of the model's languages, the default one first.")
+    needs_transcript: bool = Field(description="Extension: whether an added voice needs a transcript.")
+    max_characters: int = Field(description="Extension: the most characters that a request may have.")
 
 
 class ModelList(BaseModel):
+    """The models, under OpenAI's name `data` and under `models`, which some clients expect."""
+
     object: Literal["list"] = "list"
     data: list[Model]
+    models: list[Model]
 
 
 class Voice(BaseModel):
-    """A voice, built in or added from a recording."""
+    """A voice, built-in or added from a recording."""
 
     id: str
     object: Literal["audio.voice"] = "audio.voice"
@@ -82,12 +120,16 @@ class Voice(BaseModel):
     description: str
     language: str
     licence: str
-    notices: list[str] = Field([], description="What was done to the recording that its owner should know.")
+    aliases: list[str] = Field([], description="Extension: other names that stand for this voice, such as OpenAI's.")
+    notices: list[str] = Field([], description="Changes made to the recording, such as cutting it.")
 
 
 class VoiceList(BaseModel):
+    """The voices, under OpenAI's name `data` and under `voices`, which some clients expect."""
+
     object: Literal["list"] = "list"
     data: list[Voice]
+    voices: list[Voice]
 
 
 class VoiceDeleted(BaseModel):
@@ -96,16 +138,32 @@ class VoiceDeleted(BaseModel):
     deleted: bool = True
 
 
+class Chapter(BaseModel):
+    """A chapter of a book."""
+
+    title: str = Field(description='"" for a text without chapters.')
+    parts: list[str] = Field(description="The text in parts, each short enough for one request for speech.")
+
+
+class Book(BaseModel):
+    """A file, as it is read aloud."""
+
+    object: Literal["vivavoce.book"] = "vivavoce.book"
+    title: str
+    chapters: list[Chapter]
+    notices: list[str] = Field(description="What is left out or was guessed.")
+
+
 class Health(BaseModel):
     status: Literal["ok", "unavailable"]
-    workers: int = Field(description="Workers that are ready.")
+    workers: int = Field(description="Number of workers that are ready.")
 
 
-# --- events of stream_format sse, each the data of one server-sent event ---------------------------------------------
+# --- events of stream_format sse: each is the data of one server-sent event ------------------------------------------
 
 
 class Usage(BaseModel):
-    """Our tokens: characters of the text, and hundredths of a second of speech."""
+    """Tokens: characters of the text, and hundredths of a second of speech."""
 
     input_tokens: int
     output_tokens: int
@@ -113,21 +171,21 @@ class Usage(BaseModel):
 
 
 class AudioDelta(BaseModel):
-    """The next bytes of the sound, in base64."""
+    """The next bytes of the audio, in base64."""
 
     type: Literal["speech.audio.delta"] = "speech.audio.delta"
     audio: str
 
 
 class AudioDone(BaseModel):
-    """The sound is complete."""
+    """The audio is complete."""
 
     type: Literal["speech.audio.done"] = "speech.audio.done"
     usage: Usage
 
 
 class TimedWord(BaseModel):
-    """A word and when it is spoken: seconds from the start of the sound."""
+    """A word and its time, in seconds from the start of the audio."""
 
     word: str
     start: float
@@ -135,21 +193,21 @@ class TimedWord(BaseModel):
 
 
 class Words(BaseModel):
-    """Our own, where timestamps are asked for: the words of the sound that comes next."""
+    """Extension, with timestamps: the words of the audio that follows."""
 
     type: Literal["vivavoce.words"] = "vivavoce.words"
     words: list[TimedWord]
 
 
 class Notice(BaseModel):
-    """Our own, where timestamps are asked for: something is not spoken as it is written."""
+    """Extension, with timestamps: something is not spoken as written."""
 
     type: Literal["vivavoce.notice"] = "vivavoce.notice"
     message: str
 
 
 class Failure(BaseModel):
-    """The sound ends here, incomplete."""
+    """The audio ends here, incomplete."""
 
     type: Literal["error"] = "error"
     error: Error

@@ -1,191 +1,253 @@
-"""POST /v1/audio/speech: a request → an order → an answer that is sent while it is made."""
+"""POST /v1/audio/speech: validate the request, submit a job, stream the answer while it is generated."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
+from vivavoce.audio.dsp import Samples
+from vivavoce.config import BUILTIN_VOICES, SpeakOptions
 from vivavoce.serve import encoders, schemas
-from vivavoce.serve.errors import ApiError, body, clean
-from vivavoce.serve.messages import Done, Failed, Order, Part
-from vivavoce.serve.pool import Pool, QueueFull, Ticket
-from vivavoce.serve.schemas import SpeechRequest
+from vivavoce.serve.aliases import VoiceAliases
+from vivavoce.serve.errors import ApiError, Interrupted, body, clean
+from vivavoce.serve.messages import AudioChunk, Done, Failed, Job
+from vivavoce.serve.pool import JobHandle, Pool, QueueFull
+from vivavoce.serve.schemas import SpeechRequest, VoiceId
 from vivavoce.serve.settings import ServeConfig
-from vivavoce.serve.voices import VoiceStore
+from vivavoce.serve.voices import UnusableVoice, VoiceStore
+from vivavoce.voices import Voice
+
+DEFAULT_VOICE = SpeakOptions().voice
 
 _STATUS = {"input": 400, "speech": 422, "server": 503}
-_LONGEST_HEADER = 1_000
+_MAX_HEADER = 1_000  # characters
 
 
-class Interrupted(Exception):
-    """The answer has begun and cannot be completed: the connection is cut, so that the client notices."""
+@dataclass(frozen=True)
+class Service:
+    """What the routes that speak have in common."""
+
+    settings: ServeConfig
+    pool: Pool
+    store: VoiceStore
+    aliases: VoiceAliases
 
 
-async def speak(
-    asked: SpeechRequest, request: Request, settings: ServeConfig, pool: Pool, store: VoiceStore
-) -> Response:
-    """The answer, whose first sound is made when this returns. Raises ApiError."""
-    until = time.monotonic() + settings.timeout
+async def speak(asked: SpeechRequest, request: Request, service: Service, recording: Samples | None = None) -> Response:
+    """Return the answer once its first audio is ready. Raises ApiError.
+
+    recording: [S] at SAMPLE_RATE, which is converted to the voice; the text of the request does not matter.
+    """
+    until = time.monotonic() + service.settings.timeout
+    request.state.characters = len(asked.input)  # for the log
     try:
-        pool.check_room()  # before the voice is read
-        ticket = pool.submit(await asyncio.to_thread(order, asked, settings, pool, store))
+        service.pool.check_room()  # before the voice is read
+        job = await asyncio.to_thread(make_job, asked, service)
+        if recording is not None:
+            job = dataclasses.replace(job, text="", recording=recording)
+        handle = service.pool.submit(job)
     except QueueFull as error:
         raise ApiError(429, str(error), code="queue_full", headers={"Retry-After": str(error.seconds)}) from None
     try:
-        first = await _first(ticket, request, until)
+        first = await _first_message(handle, request, until)
     except BaseException:
-        ticket.cancel()
+        handle.cancel()
         raise
     if isinstance(first, Failed):
         raise ApiError(
-            _STATUS[first.fault],
+            _STATUS[first.culprit],
             first.message,
-            code="speech_failed" if first.fault == "speech" else None,
-            headers={"Retry-After": "1"} if first.fault == "server" else None,
+            code="speech_failed" if first.culprit == "speech" else None,
+            headers={"Retry-After": "1"} if first.culprit == "server" else None,
         )
-    headers = _headers(asked, ticket, first)
+    headers = _headers(asked, handle, first)
     if asked.stream_format == "sse":
-        return StreamingResponse(_events(ticket, first, until), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_stream_events(handle, first, until), media_type="text/event-stream", headers=headers)
     media_type = encoders.MEDIA_TYPES[asked.response_format]
-    return StreamingResponse(_sound(ticket, first, until), media_type=media_type, headers=headers)
+    return StreamingResponse(_stream_audio(handle, first, until), media_type=media_type, headers=headers)
 
 
-def order(asked: SpeechRequest, settings: ServeConfig, pool: Pool, store: VoiceStore) -> Order:
-    """The request, checked. Raises ApiError."""
+def make_job(asked: SpeechRequest, service: Service) -> Job:
+    """Validate the request and return it as a job. Raises ApiError."""
+    settings = service.settings
     if len(asked.input) > settings.max_chars:
         raise ApiError(
             400,
-            f"input has {len(asked.input)} characters; this server takes {settings.max_chars} at most",
+            f"input has {len(asked.input)} characters; this server accepts at most {settings.max_chars}",
             "input",
             "string_above_max_length",
         )
-    model = settings.resolve(asked.model)
+    model = settings.names()[0] if asked.model is None else settings.resolve(asked.model)
     if model is None:
         raise ApiError(
-            404, f"unknown model {asked.model!r}; here are {', '.join(settings.names())}", "model", "model_not_found"
+            404,
+            f"unknown model {asked.model!r}; available models: {', '.join(settings.names())}",
+            "model",
+            "model_not_found",
         )
-    if lacking := encoders.missing(asked.response_format):
-        raise ApiError(400, lacking, "response_format", "unsupported_format")
-    languages = pool.models[model].languages
+    if message := encoders.missing(asked.response_format):
+        raise ApiError(400, message, "response_format", "unsupported_format")
+    languages = service.pool.models[model].languages
     if asked.lang is not None and asked.lang not in languages:
         raise ApiError(
-            400, f"lang is {asked.lang!r}; model {model} speaks {', '.join(languages)}", "lang", "unknown_language"
+            400,
+            f"lang is {asked.lang!r}; the languages of model {model} are {', '.join(languages)}",
+            "lang",
+            "unknown_language",
         )
-    name = asked.voice if isinstance(asked.voice, str) else asked.voice.id
-    voice = store.get(name)
-    if voice is None:
-        known = ", ".join(entry.name for entry in store.entries() if entry.builtin)
-        raise ApiError(
-            400, f"unknown voice {name!r}; built in are {known}; an added one goes by its id", "voice", "unknown_voice"
-        )
-    return Order(
-        id=pool.new_id(),
+    voice_id, voice = find_voice(asked.voice, service)
+    return Job(
+        id=service.pool.new_id(),
         model=model,
         text=asked.input,
-        voice_id=name,
+        voice_id=voice_id,
         voice=voice,
         format=asked.response_format,
         speed=asked.speed,
         seed=asked.seed,
         lang=asked.lang,
+        steps=asked.steps,
         words=asked.timestamps and asked.stream_format == "sse",
+        max_seconds=settings.max_seconds,
     )
 
 
-def not_followed(asked: SpeechRequest) -> list[str]:
-    """Names of the fields that change nothing."""
+def find_voice(asked: str | VoiceId | None, service: Service) -> tuple[str, Voice]:
+    """Return the id of the requested voice, and the voice. Raises ApiError."""
+    name = asked.id if isinstance(asked, VoiceId) else asked
+    identifier = DEFAULT_VOICE if name is None else service.aliases.resolve(name)
+    try:
+        voice = service.store.get(identifier)
+    except UnusableVoice:
+        message = f"the stored voice {identifier!r} is damaged; delete it and add it again"
+        raise ApiError(400, message, "voice", "unusable_voice") from None
+    if voice is None:
+        known = ", ".join(BUILTIN_VOICES)
+        gone = "" if identifier == name else f" (an alias of {identifier!r}, which does not exist)"
+        raise ApiError(
+            400,
+            f"unknown voice {name!r}{gone}; built-in voices: {known}; use the id of an added voice",
+            "voice",
+            "unknown_voice",
+        )
+    return identifier, voice
+
+
+def substitutions(asked: SpeechRequest, job: Job) -> list[str]:
+    """Return what stands for a name that the request used, or for one that it left out."""
+    voice = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
+    found = []
+    for field, requested, used in (("model", asked.model, job.model), ("voice", voice, job.voice_id)):
+        if requested is None:
+            found.append(f"{field}={used} (default)")
+        elif requested != used:
+            found.append(f"{field}={used} (requested: {requested})")
+    if "response_format" not in asked.model_fields_set:
+        found.append(f"response_format={job.format} (default)")
+    return found
+
+
+def ignored_fields(asked: SpeechRequest) -> list[str]:
+    """Return the names of fields that have no effect."""
     ignored = ["instructions"] if (asked.instructions or "").strip() else []
     if asked.timestamps and asked.stream_format != "sse":
         ignored.append("timestamps")
     return ignored + sorted(asked.model_extra or {})
 
 
-def _headers(asked: SpeechRequest, ticket: Ticket, first: Part | Done) -> dict[str, str]:
-    headers = {"X-Vivavoce-Model": ticket.order.model, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    if ignored := not_followed(asked):
+def _headers(asked: SpeechRequest, handle: JobHandle, first: AudioChunk | Done) -> dict[str, str]:
+    headers = {"X-Vivavoce-Model": handle.job.model, "X-Vivavoce-Voice": handle.job.voice_id}
+    headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if found := substitutions(asked, handle.job):
+        headers["X-Vivavoce-Substituted"] = ", ".join(found)
+    if ignored := ignored_fields(asked):
         headers["X-Vivavoce-Not-Followed"] = ", ".join(ignored)
-    if isinstance(first, Part) and first.notices:
+    if isinstance(first, AudioChunk) and first.notices:
         headers["X-Vivavoce-Notice"] = "; ".join(first.notices)
-    return {name: _in_header(value) for name, value in headers.items()}
+    return {name: _header_value(value) for name, value in headers.items()}
 
 
-def _in_header(value: str) -> str:
-    """One line of ASCII: other characters as \\uXXXX."""
+def _header_value(value: str) -> str:
+    """Return one line of ASCII; other characters become \\uXXXX."""
     line = " ".join(value.encode("ascii", "backslashreplace").decode().split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:_LONGEST_HEADER]
+    return "".join(c if c.isprintable() else "?" for c in line)[:_MAX_HEADER]
 
 
-async def _next(ticket: Ticket, until: float) -> Part | Done | Failed:
-    """The next message; where time is up, that."""
+async def _next_message(handle: JobHandle, until: float) -> AudioChunk | Done | Failed:
+    """Return the next message, or a failure once the time limit is reached."""
     try:
-        return await asyncio.wait_for(ticket.next(), max(0.0, until - time.monotonic()))
+        return await asyncio.wait_for(handle.next(), max(0.0, until - time.monotonic()))
     except asyncio.TimeoutError:
-        ticket.cancel()
-        return Failed(ticket.order.id, "server", "the request took longer than this server gives to one")
+        handle.cancel()
+        return Failed(handle.job.id, "server", "the request took longer than the server's time limit")
 
 
-async def _first(ticket: Ticket, request: Request, until: float) -> Part | Done | Failed:
-    """The first message. Raises ApiError where the client goes away before."""
-    gone = asyncio.create_task(_gone(request))
-    waiting = asyncio.create_task(_next(ticket, until))
+async def _first_message(handle: JobHandle, request: Request, until: float) -> AudioChunk | Done | Failed:
+    """Return the first message. Raises ApiError if the client disconnects before it arrives."""
+    disconnected = asyncio.create_task(_disconnected(request))
+    waiting = asyncio.create_task(_next_message(handle, until))
     try:
-        await asyncio.wait((gone, waiting), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((disconnected, waiting), return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
-        raise ApiError(499, "the client has gone")  # nobody reads it; the metrics count it
+        raise ApiError(499, "the client has disconnected")  # nobody reads it, but the metrics count it
     finally:
-        for task in (gone, waiting):
+        for task in (disconnected, waiting):
             task.cancel()
-        await asyncio.gather(gone, waiting, return_exceptions=True)
+        await asyncio.gather(disconnected, waiting, return_exceptions=True)
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _parts(ticket: Ticket, first: Part | Done, until: float) -> AsyncIterator[Part | Done | Failed]:
-    """All messages of an order; whoever stops listening stops its work."""
-    message: Part | Done | Failed = first
+async def _messages(
+    handle: JobHandle, first: AudioChunk | Done, until: float
+) -> AsyncIterator[AudioChunk | Done | Failed]:
+    """Yield all messages of a job. Closing the iterator cancels the job."""
+    message: AudioChunk | Done | Failed = first
     try:
         while True:
             yield message
-            if not isinstance(message, Part):
+            if not isinstance(message, AudioChunk):
                 return
-            message = await _next(ticket, until)
+            message = await _next_message(handle, until)
     finally:
-        ticket.cancel()
+        handle.cancel()
 
 
-async def _sound(ticket: Ticket, first: Part | Done, until: float) -> AsyncIterator[bytes]:
-    async for message in _parts(ticket, first, until):
+async def _stream_audio(handle: JobHandle, first: AudioChunk | Done, until: float) -> AsyncIterator[bytes]:
+    async for message in _messages(handle, first, until):
         if isinstance(message, Failed):
             raise Interrupted(message.message)
-        if isinstance(message, Part) and message.data:
+        if isinstance(message, AudioChunk) and message.data:
             yield message.data
 
 
-async def _events(ticket: Ticket, first: Part | Done, until: float) -> AsyncIterator[bytes]:
-    async for message in _parts(ticket, first, until):
-        for event in _told(message, ticket.order):
+async def _stream_events(handle: JobHandle, first: AudioChunk | Done, until: float) -> AsyncIterator[bytes]:
+    async for message in _messages(handle, first, until):
+        for event in _events(message, handle.job):
             yield f"data: {event.model_dump_json()}\n\n".encode()
 
 
-def _told(message: Part | Done | Failed, order: Order) -> Iterator[schemas.Event]:
-    """A message as events: OpenAI's, and before the sound our own, where times were asked for."""
+def _events(message: AudioChunk | Done | Failed, job: Job) -> Iterator[schemas.Event]:
+    """Yield a message as server-sent events: OpenAI's, preceded by our own where timestamps are requested."""
     if isinstance(message, Failed):
-        error = body(_STATUS[message.fault], message.message)["error"]
+        error = body(_STATUS[message.culprit], message.message)["error"]
         yield schemas.Failure(error=schemas.Error(**error))
     elif isinstance(message, Done):
         given, made = message.characters, round(100 * message.seconds)
         yield schemas.AudioDone(usage=schemas.Usage(input_tokens=given, output_tokens=made, total_tokens=given + made))
     else:
-        if order.words:
+        if job.words:
             for notice in message.notices:
                 yield schemas.Notice(message=clean(notice))
         if message.words:

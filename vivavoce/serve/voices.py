@@ -1,10 +1,11 @@
-"""The voices that users added: one file each in a folder that nobody else may read.
+"""The voices of a server: built-in ones, and added ones in a folder that only the server's user can read.
 
-A voice's file is what `Voice.save` writes, so `vivavoce --voice FILE` speaks with it, too.
+An added voice is stored as `Voice.save` writes it, so `vivavoce --voice FILE` can use it, too.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import safetensors
 
-from vivavoce.audio import Samples
+from vivavoce.audio.dsp import Samples
 from vivavoce.config import BUILTIN_VOICES
 from vivavoce.voices import Voice, get
 
@@ -26,12 +27,16 @@ _ID = re.compile(r"voice_[0-9a-f]{32}")
 
 
 class StoreFull(Exception):
-    """There are MAX_VOICES already."""
+    """The store holds MAX_VOICES already."""
+
+
+class UnusableVoice(Exception):
+    """The file of a stored voice is damaged."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A voice in the list, without its sound."""
+class VoiceInfo:
+    """A voice in the list, without its audio."""
 
     id: str
     name: str
@@ -43,7 +48,7 @@ class Entry:
 
 
 class VoiceStore:
-    """The folder. Raises ValueError where it cannot be made, or is there and not private."""
+    """A folder of voices. Raises ValueError if it cannot be created, or if other users can read it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,57 +56,65 @@ class VoiceStore:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             mode = folder.stat().st_mode & 0o777
         except OSError as error:
-            raise ValueError(f"{folder}: {error.strerror}; --voices names a folder for added voices") from None
+            raise ValueError(f"{folder}: {error.strerror}; choose a folder for added voices with --voices") from None
         if mode & 0o077 and sys.platform != "win32":
-            raise ValueError(f"{folder}: others may look into it (mode {mode:o}); chmod 700 it, or name another folder")
+            raise ValueError(f"{folder}: other users can read it (mode {mode:o}); chmod 700 it, or choose another one")
 
     def __len__(self) -> int:
         return len(self._files())
 
-    def entries(self) -> list[Entry]:
-        """The built-in voices, then the added ones, oldest first."""
+    def infos(self) -> list[VoiceInfo]:
+        """Return the built-in voices, then the added ones, oldest first. Damaged files are left out."""
         builtin = [get(name) for name in BUILTIN_VOICES]
-        entries = [Entry(v.name, v.name, 0, v.licence, v.description, v.language, True) for v in builtin]
-        added = [entry for path in self._files() if (entry := _entry(path)) is not None]
-        return entries + sorted(added, key=lambda e: (e.created_at, e.id))
+        voices = [VoiceInfo(v.name, v.name, 0, v.licence, v.description, v.language, True) for v in builtin]
+        added = [info for path in self._files() if (info := _read_info(path)) is not None]
+        return voices + sorted(added, key=lambda info: (info.created_at, info.id))
 
-    def named(self, name: str) -> str:
-        """`name` as a new voice may have it. Raises ValueError for one that is blank, long or built in, StoreFull."""
+    def check_name(self, name: str) -> str:
+        """Return a name for a new voice, with its spaces normalised.
+
+        Raises ValueError for a name that is blank, too long or built-in, StoreFull if there is no room.
+        """
         name = " ".join(name.split())
         if not name or len(name) > MAX_NAME or not name.isprintable():
-            raise ValueError(f"a voice's name has 1 to {MAX_NAME} characters that can be printed")
+            raise ValueError(f"a voice's name must have 1 to {MAX_NAME} printable characters")
         if name in BUILTIN_VOICES:
             raise ValueError(f"{name!r} is a built-in voice; choose another name")
         if len(self) >= MAX_VOICES:
             raise StoreFull
         return name
 
-    def add(self, name: str, samples: Samples, transcript: str | None) -> Entry:
-        """Keep a voice whose owner agreed. Raises as `named`."""
-        name = self.named(name)
+    def add(self, name: str, samples: Samples, transcript: str | None) -> VoiceInfo:
+        """Store a voice whose speaker has consented. Raises as `check_name`, and OSError if it cannot be written."""
+        name = self.check_name(name)
         identifier = f"voice_{secrets.token_hex(16)}"
         day = time.strftime("%Y-%m-%d", time.gmtime())
         licence = f"private; the speaker's consent was stated on {day}"
         path = self.folder / f"{identifier}.safetensors"
         Voice(name, samples, transcript, None, licence, "from a recording").save(path)
         path.chmod(0o600)
-        entry = _entry(path)
-        assert entry is not None
-        return entry
+        info = _read_info(path)
+        assert info is not None
+        return info
 
     def get(self, identifier: str) -> Voice | None:
-        """A built-in voice by its name, or an added one by its id."""
+        """Return a built-in voice by its name or an added one by its id; None if there is none.
+
+        Raises UnusableVoice if its file is damaged. The speaker vector in the file is not trusted: the model computes
+        its own from the samples.
+        """
         if identifier in BUILTIN_VOICES:
             return get(identifier)
-        if not _ID.fullmatch(identifier):
+        path = self.folder / f"{identifier}.safetensors"
+        if not _ID.fullmatch(identifier) or not path.is_file():
             return None
         try:
-            return Voice.load(self.folder / f"{identifier}.safetensors")
-        except ValueError:
-            return None
+            return dataclasses.replace(Voice.load(path), embedding=None)
+        except Exception as error:  # whatever the libraries raise for a file that someone else wrote
+            raise UnusableVoice(str(error)) from None
 
     def delete(self, identifier: str) -> bool:
-        """Whether there was such a voice; built-in ones stay."""
+        """Delete an added voice. Return whether it existed."""
         if not _ID.fullmatch(identifier):
             return False
         try:
@@ -114,13 +127,13 @@ class VoiceStore:
         return [path for path in self.folder.glob("voice_*.safetensors") if _ID.fullmatch(path.stem)]
 
 
-def _entry(path: Path) -> Entry | None:
-    """What a voice's file says of it; None where it is gone or broken."""
+def _read_info(path: Path) -> VoiceInfo | None:
+    """Read the description of a stored voice; None if the file is gone or damaged."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            words = file.metadata() or {}
+            metadata = file.metadata() or {}
         created = int(path.stat().st_mtime)
     except (OSError, safetensors.SafetensorError):
         return None
-    licence, description, language = (words.get(key, "") for key in ("licence", "description", "language"))
-    return Entry(path.stem, words.get("name", path.stem), created, licence, description, language, False)
+    licence, description, language = (metadata.get(key, "") for key in ("licence", "description", "language"))
+    return VoiceInfo(path.stem, metadata.get("name", path.stem), created, licence, description, language, False)

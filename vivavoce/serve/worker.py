@@ -1,51 +1,54 @@
-"""A worker process: loads the models, takes orders from a pipe, speaks them, and sends what is to be sent on.
+"""A worker process: load the models, receive jobs over a pipe, generate and encode their speech, send it back.
 
-All orders that a worker has are spoken side by side, one piece of each in turn, and pieces of one model that are about
-as long share passes of the network (`System.waves`). A new order joins at the next pass.
+A worker generates all its jobs side by side. Pieces of one model and of similar length share a pass of the network
+(`System.synthesize`), and a new job joins at the next pass.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING
 
-from vivavoce.pieces import Made, Word
+from vivavoce.audio.dsp import SAMPLE_RATE
 from vivavoce.serve import encoders
 from vivavoce.serve.messages import (
-    About,
-    Broken,
+    AudioChunk,
+    BatchDone,
     Cancel,
+    Culprit,
     Done,
     Failed,
-    Fault,
     FromWorker,
-    Order,
-    Part,
-    Pass,
+    Job,
+    LoadFailed,
+    ModelInfo,
+    Pause,
     Ready,
+    Resume,
     ToWorker,
 )
-from vivavoce.synthesis import TTS, SynthesisError, load
-from vivavoce.voices import Voice
+from vivavoce.synthesis.tts import TTS, load
+from vivavoce.systems.interface import SynthesisError, SynthesisRequest, SynthesisResult
 
-# Pieces in one pass, and their characters together: a pass cannot be interrupted, and who comes next waits for its end.
-MAX_BATCH = 8
-MAX_CHARACTERS = 500
-ALIKE = 1.25  # the longest of them to the shortest, in characters: shorter ones are padded, which is work for nothing
-KNOWN_VOICES = 32  # speaker vectors kept, of the voices used last
+if TYPE_CHECKING:
+    from vivavoce.serve.pool import Build
+    from vivavoce.synthesis.speech import Speech
+    from vivavoce.voices import Voice
 
-Build = Callable[[], dict[str, TTS]]
+# Limits of one pass. A pass cannot be interrupted, and a new job waits for its end.
+MAX_BATCH = 8  # pieces
+MAX_CHARACTERS = 500  # of all its pieces together
+MAX_LENGTH_RATIO = 1.25  # longest piece to shortest, in characters: shorter pieces are padded, which is wasted work
+CACHED_VOICES = 32  # speaker vectors of the voices that were used last
 
 
 class Models:
-    """How a worker gets its models: called in the process, so it travels as plain values."""
+    """Load a worker's models. Pickled as plain values, and called in the worker."""
 
     def __init__(self, models: dict[str, str], backend: str, device: str) -> None:
         self.models, self.backend, self.device = models, backend, device
@@ -55,186 +58,254 @@ class Models:
 
 
 class _Abandoned(Exception):
-    """Nobody waits for anything that the pass makes."""
+    """Every client of the current pass is gone."""
 
 
-class _Active:
-    """An order in work."""
+class ActiveJob:
+    """A job in progress: either a piece must be generated (`request`), or speech is ready to be encoded (`ready`)."""
 
-    def __init__(self, order: Order, tts: TTS, voice: Voice) -> None:
-        self.order = order
-        self.encoder = encoders.encoder(order.format)
-        options: dict[str, Any] = {"speed": order.speed, "seed": order.seed}  # seed None: any
-        self.speaking = tts.begin(order.text, voice, lang=order.lang or tts.languages[0], **options)
-        self.seconds = 0.0
-        if not self.speaking.jobs:  # looked at here, where an error of the plan is the order's own
-            raise ValueError("the text has nothing in it that this model can speak")
+    def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
+        self.job = job
+        self.encoder = encoders.encoder(job.format)
+        self.synthesizer = tts.begin(
+            job.text,
+            voice,
+            lang=job.lang or tts.languages[0],
+            strict=False,  # a wrong tag is left out rather than refusing the text
+            max_seconds=job.max_seconds,
+            speed=job.speed,
+            seed=job.seed,
+            steps=job.steps,
+        )
+        self.seconds = 0.0  # of speech so far
+        self.turn = 0.0  # seconds that count for fairness: the job with the fewest is next
+        self.paused = False
+        self.ready: Speech | None = None
+        self.request: SynthesisRequest | None = self.synthesizer.next_request()
 
     @property
-    def lengths(self) -> list[int]:
-        """Characters of the pieces that are to be made next."""
-        return [len(job.piece.text) for job in self.speaking.jobs]
+    def finished(self) -> bool:
+        return self.ready is None and self.request is None
 
-    def part(self, made: list[Made]) -> Part | None:
-        """What was made of the jobs, as bytes to send on; None where it has to be made again."""
-        speech = self.speaking.put(made)
-        if speech is None:
-            return None
+    @property
+    def length(self) -> int:
+        """Characters of the piece to generate."""
+        assert self.request is not None
+        return len(self.request.piece.text)
+
+    def submit(self, result: SynthesisResult) -> None:
+        """Accept the result of `request`. If it failed the quality checks, `request` is the retry."""
+        self.synthesizer.submit(result)
+        self._advance()
+
+    def next_chunk(self) -> AudioChunk:
+        """Encode the speech that is ready."""
+        speech = self.ready
+        assert speech is not None
+        self._advance()
         self.encoder.add(encoders.at_rate(speech.samples, speech.sample_rate))
-        if not self.speaking.jobs:
-            self.encoder.close()  # before `take`: where this is all there is, the header tells the length
-        words = tuple(Word(w.text, w.start + self.seconds, w.end + self.seconds) for w in speech.words)
+        if self.finished:
+            self.encoder.close()  # before `take`: the header of an answer in one chunk states its length
+        words = tuple(word.later(self.seconds) for word in speech.words)
         self.seconds += speech.duration
-        notices = tuple(self.speaking.notices())
-        return Part(self.order.id, self.encoder.take(), speech.duration, words if self.order.words else (), notices)
+        self.turn += speech.duration
+        notices = self._notices()
+        sent = words if self.job.words else ()
+        return AudioChunk(self.job.id, self.encoder.take(), speech.duration, sent, notices)
+
+    def _notices(self) -> tuple[str, ...]:
+        return tuple(self.synthesizer.take_notices())
+
+    def _advance(self) -> None:
+        self.ready = self.synthesizer.take_speech()
+        self.request = self.synthesizer.next_request() if self.ready is None else None
+
+
+class Conversion(ActiveJob):
+    """The conversion of a recording, in progress. Each piece of it is a pass of its own."""
+
+    def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
+        assert job.recording is not None
+        self.job, self.encoder = job, encoders.encoder(job.format)
+        self.parts = tts.convert_stream((job.recording, SAMPLE_RATE), voice, seed=job.seed, steps=job.steps)
+        self.seconds = self.turn = 0.0
+        self.paused, self.request = False, None
+        self._advance()
+
+    def _notices(self) -> tuple[str, ...]:
+        return ()
+
+    def _advance(self) -> None:
+        self.ready = next(self.parts, None)
 
 
 class Worker:
-    """The loop. models: by the names in orders. connection: to the server."""
+    """The worker's loop. models: by the names that jobs use. connection: to the server."""
 
     def __init__(self, models: dict[str, TTS], connection: Connection) -> None:
         self.models = models
         self.connection = connection
-        self.waiting: list[Order] = []
-        self.active: OrderedDict[int, _Active] = OrderedDict()  # whose turn is next comes first
-        self.voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()  # by model and id, last used last
+        self.waiting: list[Job] = []
+        self.active: dict[int, ActiveJob] = {}
+        self.voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()  # by model and voice id, last used last
 
     def run(self) -> None:
-        """Until the server sends None or hangs up, which raises EOFError or ConnectionError."""
+        """Run until the server sends None or closes the pipe, which raises EOFError or ConnectionError."""
         while True:
-            self._receive(wait=not (self.active or self.waiting))  # orders may have come during a pass
+            self._receive(wait=not (self._runnable() or self.waiting))  # jobs may have arrived during a pass
             while self.waiting:
-                self._begin(self.waiting.pop(0))
-            if self.active:
-                self._speak(self._chosen())
+                self._start(self.waiting.pop(0))
+            for active in self._runnable():
+                if active.ready is not None:
+                    self._send_chunk(active)
+            if batch := self._next_batch():
+                self._generate(batch)
+
+    def _runnable(self) -> list[ActiveJob]:
+        return [active for active in self.active.values() if not active.paused]
 
     def _receive(self, wait: bool) -> None:
-        """Take in what the server has sent. `wait`: for a first message."""
+        """Read the messages that have arrived. wait: block until there is one."""
         while wait or self.connection.poll():
             message: ToWorker | None = self.connection.recv()
             if message is None:
                 raise EOFError
-            if isinstance(message, Cancel):
-                self.active.pop(message.id, None)
-                self.waiting = [order for order in self.waiting if order.id != message.id]
-            else:
+            if isinstance(message, Job):
                 self.waiting.append(message)
+            elif isinstance(message, Cancel):
+                self.active.pop(message.id, None)
+                self.waiting = [job for job in self.waiting if job.id != message.id]
+            elif isinstance(message, Pause | Resume) and message.id in self.active:
+                self.active[message.id].paused = isinstance(message, Pause)
             wait = False
 
-    def _begin(self, order: Order) -> None:
+    def _start(self, job: Job) -> None:
         try:
-            tts = self.models[order.model]
-            self.active[order.id] = _Active(order, tts, self._embedded(tts, order))
+            tts = self.models[job.model]
+            kind = ActiveJob if job.recording is None else Conversion
+            active = kind(job, tts, self._embedded(tts, job))
         except Exception as error:
-            self._fail(order.id, error)
+            self._fail(job.id, error)
+            return
+        # A new job starts level with the others: it neither waits for them nor holds them up.
+        active.turn = min((other.turn for other in self.active.values()), default=0.0)
+        self.active[job.id] = active
 
-    def _embedded(self, tts: TTS, order: Order) -> Voice:
-        """The order's voice with the speaker vector that its model needs, which takes a moment the first time."""
-        key = (order.model, order.voice_id)
-        voice = self.voices.pop(key, None) or tts.system.embedded(order.voice)
+    def _embedded(self, tts: TTS, job: Job) -> Voice:
+        """Return the job's voice with the speaker vector of its model, which takes a moment the first time."""
+        key = (job.model, job.voice_id)
+        voice = self.voices.pop(key, None) or tts.system.embedded(job.voice)
         self.voices[key] = voice
-        if len(self.voices) > KNOWN_VOICES:
+        if len(self.voices) > CACHED_VOICES:
             self.voices.popitem(last=False)
         return voice
 
-    def _chosen(self) -> list[_Active]:
-        """The orders whose next pieces go together: the one whose turn it is, and those that are like it.
+    def _next_batch(self) -> list[ActiveJob]:
+        """Choose the jobs whose next pieces share a pass: the one whose turn it is, and similar ones.
 
-        Orders of which nothing was heard yet come before the others.
+        Jobs without any audio so far come first, then those with the fewest seconds of speech.
         """
-        chosen: list[_Active] = []
+        batch: list[ActiveJob] = []
         lengths: list[int] = []
-        for active in sorted(self.active.values(), key=lambda active: active.seconds > 0):
-            tried = [*lengths, *active.lengths]
-            if chosen and active.order.model != chosen[0].order.model:
+        candidates = [active for active in self._runnable() if active.request is not None]
+        for active in sorted(candidates, key=lambda active: (active.seconds > 0, active.turn)):
+            tried = [*lengths, active.length]
+            if batch and (active.job.model, active.job.steps) != (batch[0].job.model, batch[0].job.steps):
                 continue
-            if chosen and (sum(tried) > MAX_CHARACTERS or max(tried) > ALIKE * min(tried)):
+            if batch and (sum(tried) > MAX_CHARACTERS or max(tried) > MAX_LENGTH_RATIO * min(tried)):
                 continue
-            chosen.append(active)
+            batch.append(active)
             lengths = tried
             if len(lengths) >= MAX_BATCH:
                 break
-        return chosen
+        return batch
 
-    def _speak(self, chosen: list[_Active]) -> None:
-        """One pass of the network for the next piece of each of `chosen`."""
+    def _generate(self, batch: list[ActiveJob]) -> None:
+        """Run one pass of the network for the next piece of each job, and send what is ready."""
 
         def progress(done: float) -> None:
             self._receive(wait=False)
-            if not any(active.order.id in self.active for active in chosen):
+            if not any(active.job.id in self.active for active in batch):
                 raise _Abandoned
 
-        system = self.models[chosen[0].order.model].system
-        jobs = [job for active in chosen for job in active.speaking.jobs]
+        system = self.models[batch[0].job.model].system
+        requests = [active.request for active in batch if active.request is not None]
         try:
-            made = iter(system.waves(jobs, progress))
+            results = system.synthesize(requests, progress)
         except _Abandoned:
             return
         except (EOFError, ConnectionError):
             raise
         except Exception as error:
-            if len(chosen) == 1:
-                self._fail(chosen[0].order.id, error)
+            if len(batch) == 1:
+                self._fail(batch[0].job.id, error)
                 return
-            for active in chosen:  # one of them is at fault, and the others must not suffer for it
-                if active.order.id in self.active:
-                    self._speak([active])
+            for active in batch:  # one of them caused the error; the others must not suffer from it
+                if active.job.id in self.active:
+                    self._generate([active])
             return
-        self._send(Pass(len(jobs)))
-        for active in chosen:
-            own = list(itertools.islice(made, len(active.lengths)))
-            if active.order.id in self.active:
-                self._put(active, own)
+        self._send(BatchDone(len(requests)))
+        for active, result in zip(batch, results, strict=True):
+            if active.job.id in self.active:
+                self._submit(active, result)
 
-    def _put(self, active: _Active, made: list[Made]) -> None:
-        """Send on what was made of an order's piece, and let the others have their turn."""
-        id = active.order.id
+    def _submit(self, active: ActiveJob, result: SynthesisResult) -> None:
         try:
-            part = active.part(made)
+            active.submit(result)
         except Exception as error:
-            self._fail(id, error)
+            self._fail(active.job.id, error)
             return
-        if part is not None:
-            self._send(part)
-        self.active.move_to_end(id)
-        if not active.lengths:
-            del self.active[id]
-            self._send(Done(id, len(active.order.text), active.seconds))
+        if active.ready is not None:
+            self._send_chunk(active)
+
+    def _send_chunk(self, active: ActiveJob) -> None:
+        try:
+            chunk = active.next_chunk()
+        except Exception as error:
+            self._fail(active.job.id, error)
+            return
+        self._send(chunk)
+        if active.finished:
+            del self.active[active.job.id]
+            self._send(Done(active.job.id, len(active.job.text), active.seconds))
 
     def _fail(self, id: int, error: Exception) -> None:
         self.active.pop(id, None)
-        fault, message = _explain(error)
-        if fault == "server":
+        culprit, message = _explain(error)
+        if culprit == "server":
             traceback.print_exception(error)
-        self._send(Failed(id, fault, message))
+        self._send(Failed(id, culprit, message))
 
     def _send(self, message: FromWorker) -> None:
         self.connection.send(message)
 
 
-def _explain(error: Exception) -> tuple[Fault, str]:
-    """Whose fault an error is, and what its client may know of it."""
+def _explain(error: Exception) -> tuple[Culprit, str]:
+    """Return what caused an error, and the message for the client."""
     if isinstance(error, ValueError):
         return "input", str(error)
     if isinstance(error, SynthesisError):
         return "speech", str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
-        return "server", "the server has not enough memory for this"
-    return "server", "the server failed at this; its log says why"
+        return "server", "the server is out of memory"
+    return "server", "internal error; see the server's log"
 
 
 def main(connection: Connection, build: Build, threads: int) -> None:
-    """The process. build: gives the models by name. threads: for the libraries' arithmetic."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the server says when to stop
+    """Run the worker process. build: returns the models by name. threads: CPU threads of the numeric libraries."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the server stops its workers itself
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
     try:
-        models = build()
+        models: dict[str, TTS] = build()
     except Exception as error:
         if not isinstance(error, ValueError | OSError):
             traceback.print_exception(error)
-        connection.send(Broken(str(error)))
+        connection.send(LoadFailed(str(error)))
         return
-    abilities = {name: About(tuple(tts.system.languages), tts.system.uses_transcript) for name, tts in models.items()}
+    for tts in models.values():
+        with contextlib.suppress(Exception):  # the first request would otherwise wait for lazy imports
+            tts.preview("It is 7:45.", lang=tts.languages[0])
+    abilities = {name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript) for name, tts in models.items()}
     with contextlib.suppress(EOFError, ConnectionError):
         connection.send(Ready(abilities))
         Worker(models, connection).run()

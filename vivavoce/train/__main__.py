@@ -1,11 +1,11 @@
-"""`python -m vivavoce.train TASK …` is `vivavoce train TASK …`, in a form that launchers take:
+"""`python -m vivavoce.train TASK …`: the same as `vivavoce train TASK …`, in a form that launchers accept.
 
 accelerate launch -m vivavoce.train TASK --config FILE --data SHARD... --out DIR
 """
 
 import sys
 
-from vivavoce.cli import main
+from vivavoce.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "train")

@@ -1,4 +1,4 @@
-"""Losses that compare two waveforms by their spectra: for vocoders without discriminators."""
+"""Spectral losses between waveforms: all that a vocoder learns from, if it has no discriminators."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivavoce.audio import mel_filterbank
+from vivavoce.audio.mel import mel_filterbank
 from vivavoce.config import MelConfig
 
-# Samples, and mel bands of that resolution. Half a window is mirrored at both ends of a sound, which must be longer.
+# Window sizes in samples, and the mel bands at each. Waveforms must be longer than half a window, which is mirrored.
 WINDOWS = {512: 50, 1024: 100, 2048: 160}
-LOW_WINDOWS = (128, 256, 512, 1024)  # of the low band, whose harmonics only long windows tell apart: 43 to 341 ms
-LOW_BAND = 8  # the low band is what an eighth of the sample rate can carry, 1.5 kHz of 12
+LOW_WINDOWS = (128, 256, 512, 1024)  # of the low band: 43 to 341 ms, long enough to resolve harmonics
+LOW_BAND = 8  # the low band is what an eighth of the sample rate carries, 1.5 kHz of 12
 
 
 def stft(wave: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Waveform [B, S] and a window [n_fft] → complex [B, S // hop + 1, n_fft // 2 + 1], centred with reflection."""
-    size = len(window)
-    frames = F.pad(wave[:, None], (size // 2, size // 2), mode="reflect")[:, 0].unfold(-1, size, hop)
-    return torch.fft.rfft(frames * window)
+    """Return the spectrum [B, S // hop + 1, n_fft // 2 + 1] of a waveform [B, S] with a window [n_fft]; complex.
+
+    Frames are centred; the ends of the waveform are mirrored.
+    """
+    spectrum = torch.stft(wave, len(window), hop, window=window, pad_mode="reflect", return_complex=True)
+    return spectrum.transpose(1, 2)
 
 
 class LowBand(nn.Module):
-    """Waveform [B, S] → its low band [B, ⌈S / 8⌉], at an eighth of the sample rate."""
+    """Low-pass and decimate: waveform [B, S] → its low band [B, ⌈S / 8⌉], at an eighth of the sample rate."""
 
     taps: Tensor
 
@@ -43,11 +45,12 @@ class LowBand(nn.Module):
 
 
 class SpectralLosses(nn.Module):
-    """Weighted sum of mel, STFT and phase distances between made and recorded waveforms [B, S].
+    """Weighted sum of mel, STFT and phase distances between generated and real waveforms [B, S], a scalar.
 
     Log-mel L1 at several resolutions as in DAC (arXiv:2306.06546); spectral convergence and log magnitude as in
     Parallel WaveGAN (arXiv:1910.11480); differences of phase along frequency (group delay) and along time
-    (instantaneous frequency) as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence has no say.
+    (instantaneous frequency) as in APNet (arXiv:2305.07952), here weighted by magnitude so that silence counts for
+    nothing.
     """
 
     def __init__(
@@ -68,12 +71,12 @@ class SpectralLosses(nn.Module):
                 self.register_buffer(f"bank{size}", bank, persistent=False)
         self.floor = mel.floor
 
-    def forward(self, made: Tensor, recorded: Tensor) -> Tensor:
-        total = made.new_zeros(())
+    def forward(self, generated: Tensor, real: Tensor) -> Tensor:
+        total = generated.new_zeros(())
         for size in self.sizes:
             window = getattr(self, f"window{size}")
-            ours, theirs = (stft(wave, window, size // 4) for wave in (made, recorded))
-            # not abs(): its gradient is undefined at 0, where an untrained vocoder begins
+            ours, theirs = (stft(wave, window, size // 4) for wave in (generated, real))
+            # not abs(): its gradient is undefined at 0, where an untrained vocoder starts
             a = (ours.real.square() + ours.imag.square() + 1e-9).sqrt()
             b = theirs.abs()
             if self.mel_weight:
@@ -90,7 +93,7 @@ class SpectralLosses(nn.Module):
         return magnitude.clamp(min=self.floor).log()
 
     def _phase(self, ours: Tensor, theirs: Tensor, magnitude: Tensor) -> Tensor:
-        """1 - cos of the error in phase differences: smooth, and blind to whole turns."""
+        """Return 1 - cos of the error in phase differences: smooth, and invariant to whole turns."""
         loss = ours.new_zeros((), dtype=torch.float32)
         for axis in (1, 2):
             n = ours.shape[axis] - 1

@@ -1,8 +1,8 @@
-"""The fundamental of a recorded voice: how many of its cycles have passed at each frame.
+"""Pitch tracking: how many cycles of a voice's fundamental have passed at each frame.
 
-Candidates and their weighing follow RAPT (Talkin, "A robust algorithm for pitch tracking", 1995): normalised
-cross-correlation of a short stretch with itself some lags later, and the cheapest path through all frames. The phase of
-the first harmonic then tells the frequency far more finely than a lag can.
+Candidates and costs follow RAPT (Talkin, "A robust algorithm for pitch tracking", 1995): normalised cross-correlation
+of a short window with itself some lags later, and the path of least cost through all frames. The phase of the first
+harmonic then gives the frequency far more finely than a lag can.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import numpy as np
 from vivavoce import audio
 
 LOWEST, HIGHEST = 60.0, 500.0  # Hz
-RATE = 6_000  # Hz, at which the lags are looked for: enough for the harmonics that carry the pitch
-STRETCH = 0.03  # seconds that are compared
-LONG_LAG = 0.15  # what the longest lag loses against the shortest, for a double period is a period, too
-UNVOICED = 0.45  # the cost of a frame without a voice: one whose correlation is above 1 - 0.45 has one
-ONSET = 0.3  # the cost of beginning to speak, and of ending
-LEAP = 2.0  # the cost of an octave between neighbouring frames
-SLOW = 25  # frames, an odd number, over which the cycles keep to the phase of the first harmonic
+RATE = 6_000  # Hz, sample rate for the lag search: enough for the harmonics that carry the pitch
+WINDOW = 0.03  # seconds that are correlated
+LONG_LAG = 0.15  # penalty of the longest lag against the shortest: a double period is a period, too
+UNVOICED = 0.45  # cost of an unvoiced frame: frames with a correlation above 1 - 0.45 are voiced
+ONSET = 0.3  # cost of a change between voiced and unvoiced
+LEAP = 2.0  # cost of an octave between neighbouring frames
+SLOW = 25  # frames, odd: the first harmonic's phase is smoothed over so many
 
 
 def track(wave: np.ndarray, sample_rate: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Waveform [S] → the fundamental's cycles so far [N], and whether the frame is voiced [N]; N = S // hop + 1.
+    """Return, for a waveform [S], the fundamental's cycles so far [N] and whether frames are voiced [N].
 
-    Frame n is centred at sample n * hop. Where a frame is voiced, the fractional part of its cycles is the phase of the
-    first harmonic there, a cosine's; elsewhere they go on so as to meet the next voiced frame.
+    N = S // hop + 1; frame n is centred at sample n * hop. In voiced frames, the fractional part of the cycles is the
+    phase of the first harmonic, as of a cosine; in between they are interpolated.
     """
     count = len(wave) // hop + 1
     lags, voiced = _path(*_correlation(wave, sample_rate, hop, count))
@@ -33,16 +33,16 @@ def track(wave: np.ndarray, sample_rate: int, hop: int) -> tuple[np.ndarray, np.
         return np.zeros(count), voiced
     rate = np.interp(np.arange(count), np.flatnonzero(voiced), hop / sample_rate / lags[voiced])  # cycles a hop
     frames = _frames(wave, hop, count)
-    for _ in range(2):  # with the rate so found the phase is measured better
+    for _ in range(2):  # the second pass measures the phase with a better rate
         cycles = _unwrapped(np.angle(_harmonic(frames, rate, hop)) / (2 * np.pi), rate, voiced)
         rate = np.clip(np.gradient(cycles), LOWEST * hop / sample_rate / 1.2, HIGHEST * hop / sample_rate * 1.2)
     return _steadied(frames, cycles, rate, voiced, sample_rate, hop), voiced
 
 
 def _correlation(wave: np.ndarray, sample_rate: int, hop: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lags in seconds [L] and how like itself the sound is at each [N, L], at most 1."""
+    """Return lags in seconds [L] and the normalised cross-correlation at each [N, L], at most 1."""
     low = audio.resample(wave, sample_rate, RATE).astype(np.float64)
-    shortest, longest, size = int(RATE / HIGHEST), int(RATE / LOWEST) + 1, int(STRETCH * RATE)
+    shortest, longest, size = int(RATE / HIGHEST), int(RATE / LOWEST) + 1, int(WINDOW * RATE)
     span = size + longest
     low = np.pad(low, (span, span + size))
     starts = np.round(np.arange(count) * hop * RATE / sample_rate).astype(int) + span - (size + longest) // 2
@@ -53,12 +53,12 @@ def _correlation(wave: np.ndarray, sample_rate: int, hop: int, count: int) -> tu
     energy = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
     places = np.arange(shortest, longest + 1)
     own, other = energy[:, size], energy[:, np.minimum(places + size, span)] - energy[:, places]
-    floor = 1e-6 * size  # sound below -60 dB has no pitch
+    floor = 1e-6 * size  # audio below -60 dB has no pitch
     return places / RATE, products / np.sqrt((own[:, None] + floor) * (other + floor))
 
 
 def _path(lags: np.ndarray, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest path: the lag at each frame [N], in seconds, and whether it is voiced [N]."""
+    """Return the path of least cost: the lag at each frame [N], in seconds, and whether it is voiced [N]."""
     weight = 1 - LONG_LAG * (lags - lags[0]) / (lags[-1] - lags[0])
     costs = np.concatenate((1 - likeness * weight, np.full((len(likeness), 1), UNVOICED)), axis=1)
     octaves = np.log2(lags)
@@ -76,7 +76,7 @@ def _path(lags: np.ndarray, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarra
         path[n - 1] = back[n, path[n]]
     voiced = path < len(lags)
     at = np.minimum(path, len(lags) - 1)
-    # the peak lies between the lags: the top of the parabola through three of them
+    # the peak lies between lags: take the vertex of the parabola through three of them
     rows, inner = np.arange(len(at)), np.clip(at, 1, len(lags) - 2)
     left, middle, right = (likeness[rows, inner + d] for d in (-1, 0, 1))
     bend = left - 2 * middle + right
@@ -86,25 +86,25 @@ def _path(lags: np.ndarray, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _frames(wave: np.ndarray, hop: int, count: int) -> np.ndarray:
-    """Windowed stretches of four hops and a sample around each frame's centre [N, 4 * hop + 1]."""
+    """Return windowed frames of four hops and a sample around each centre [N, 4 * hop + 1]."""
     padded = np.pad(wave.astype(np.float64), (2 * hop, 2 * hop + 1))
     frames = np.lib.stride_tricks.sliding_window_view(padded, 4 * hop + 1)[::hop][:count]
     return (frames * np.hanning(4 * hop + 1)).astype(np.float32)
 
 
 def _harmonic(frames: np.ndarray, rate: np.ndarray, hop: int) -> np.ndarray:
-    """What the frames have, complex [N], of a cosine of `rate` cycles a hop [N]; its phase is that at their centres."""
+    """Return the component of the frames at `rate` cycles a hop [N], complex [N]; its phase is at their centres."""
     return np.einsum("np,np->n", frames, _wave(rate, hop))
 
 
 def _wave(rate: np.ndarray, hop: int) -> np.ndarray:
-    """A complex wave of `rate` cycles a hop [N], backwards in time, its phase 0 at the frames' centres."""
+    """Return a conjugate complex wave of `rate` cycles a hop [N], with phase 0 at the centres of the frames."""
     places = np.arange(-2 * hop, 2 * hop + 1) / hop
     return np.exp((-2j * np.pi) * (rate[:, None] * places).astype(np.float32)).astype(np.complex64)
 
 
 def _unwrapped(phase: np.ndarray, rate: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Cycles [N] that pass through the phases of the voiced frames and go on at about `rate` in between."""
+    """Return cycles [N] that match the phases of the voiced frames and advance at about `rate` in between."""
     expected = np.concatenate(([0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)))
     places = np.flatnonzero(voiced)
     offset = np.unwrap(phase[places] - expected[places], period=1.0)
@@ -114,10 +114,10 @@ def _unwrapped(phase: np.ndarray, rate: np.ndarray, voiced: np.ndarray) -> np.nd
 def _steadied(
     frames: np.ndarray, cycles: np.ndarray, rate: np.ndarray, voiced: np.ndarray, sample_rate: int, hop: int
 ) -> np.ndarray:
-    """The same cycles [N], but from frame to frame as all first harmonics agree that they go on.
+    """Return the cycles [N] with the step between frames on which the first eight harmonics agree.
 
-    The first harmonic's own phase wavers: a small error there is eight times as large in the eighth. Only its slow
-    course is kept.
+    The first harmonic's phase is noisy, and its errors are eight times as large in the eighth. Only its slow trend is
+    kept.
     """
     step = np.diff(cycles)
     errors = np.linspace(-0.12, 0.12, 97)
@@ -138,5 +138,5 @@ def _steadied(
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """[N] → [N], each the sum of those around it under a window. Numpy's "same" would be as long as a longer window."""
+    """Return windowed sums of values [N]. Numpy's "same" would return the length of the window if that is longer."""
     return np.convolve(values, np.hanning(SLOW + 2)[1:-1])[SLOW // 2 : SLOW // 2 + len(values)]

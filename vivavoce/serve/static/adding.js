@@ -1,11 +1,11 @@
-// The dialog that adds a voice, from the microphone or a file.
+// The dialog that adds a voice from the microphone or a file.
 
 import * as api from "./api.js";
-import { byId, fail, tell } from "./dom.js";
+import { byId, fail, show } from "./dom.js";
 import { Recorder } from "./recorder.js";
-import { readable, toInt16, wav } from "./sound.js";
+import { isRecording, readable, toInt16, wav } from "./sound.js";
 
-const LONGEST = 15; // seconds that the server takes of a recording
+const LONGEST = 15; // seconds of a recording that the server uses
 const FIELDS = { name: "voice-name", audio: "recording", transcript: "transcript", consent: "consent" };
 
 export class Adding {
@@ -13,13 +13,19 @@ export class Adding {
   #recording = null; // File
   #sending = null; // AbortController
 
-  /** onAdded: called with the voice. onRefused: called with an ApiError of status 401. */
+  /** onAdded: called with the new voice. onRefused: called with an ApiError of status 401. */
   constructor(onAdded, onRefused) {
     this.onAdded = onAdded;
     this.onRefused = onRefused;
     this.dialog = byId("adding");
     byId("record").addEventListener("click", () => (this.#recorder ? this.#finish() : this.#record()));
-    byId("file").addEventListener("change", ({ target }) => target.files[0] && this.#take(target.files[0]));
+    byId("file").addEventListener("change", ({ target }) => target.files[0] && this.#choose(target.files[0]));
+    for (const [id, event] of [["voice-name", "input"], ["transcript", "input"], ["consent", "change"]]) {
+      byId(id).addEventListener(event, () => {
+        fail(id, "");
+        fail("adding", "");
+      });
+    }
     byId("adding-cancel").addEventListener("click", () => this.dialog.close());
     byId("adding-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -28,10 +34,10 @@ export class Adding {
     this.dialog.addEventListener("close", () => this.#forget());
   }
 
-  /** needy: names of the engines that need to know what is said. */
+  /** needy: names of the models that need a transcript. */
   open(needy) {
     this.#clear();
-    byId("transcript-need").textContent = needy.length ? `(needed by ${needy.join(", ")})` : "(optional)";
+    byId("transcript-need").textContent = needy.length ? `(required by ${needy.join(", ")})` : "(optional)";
     this.dialog.showModal();
     byId("voice-name").focus();
   }
@@ -45,7 +51,7 @@ export class Adding {
     fail("recording", "");
     const recorder = new Recorder();
     const button = byId("record");
-    button.disabled = true; // while the browser asks
+    button.disabled = true; // while the browser asks for permission
     try {
       await recorder.start((level) => {
         byId("level").value = level;
@@ -80,6 +86,13 @@ export class Adding {
     if (this.dialog.open) this.#take(new File([wav(chunks, rate)], "recording.wav", { type: "audio/wav" }));
   }
 
+  /** Take a chosen file, unless it is no recording. */
+  async #choose(file) {
+    if (await isRecording(file)) return this.#take(file);
+    byId("file").value = "";
+    fail("recording", `${file.name} is not a recording. Choose a WAV, FLAC, OGG, MP3 or M4A file.`);
+  }
+
   #take(file) {
     this.#recording = file;
     fail("recording", "");
@@ -94,12 +107,12 @@ export class Adding {
     this.#clear();
     const name = byId("voice-name").value.trim();
     if (!name) fail("voice-name", "Give the voice a name.");
-    if (!this.#recording) fail("recording", "Record a voice, or choose a file.");
-    if (!byId("consent").checked) fail("consent", "A voice is added only where whoever speaks has agreed.");
+    if (!this.#recording) fail("recording", "Record your voice, or choose a file.");
+    if (!byId("consent").checked) fail("consent", "A voice can only be added if the speaker agrees.");
     if (!name || !this.#recording || !byId("consent").checked) return;
     const send = byId("adding-submit");
     if (send.disabled) return;
-    tell("recording-about", "Reading the recording …");
+    show("recording-about", "Reading the recording …");
     send.disabled = true;
     this.#sending = new AbortController();
     try {
@@ -118,7 +131,7 @@ export class Adding {
         this.dialog.close();
         this.onRefused(error);
       } else {
-        tell("recording-about", this.#recording.name);
+        show("recording-about", this.#recording.name);
         fail(FIELDS[error.param] ?? "adding", error.message);
       }
     } finally {

@@ -1,9 +1,9 @@
-// Requests to the server that this page came from. Addresses are relative, so that it may lie below a path.
+// Requests to the server of this page. Addresses are relative, so that the page may lie below a path.
 
 const KEY = "vivavoce.key";
 
 export class ApiError extends Error {
-  /** status: of HTTP, 0 where there was none. param: the field of the request that is at fault, or null. */
+  /** status: the HTTP status, 0 if there was no response. param: the field at fault, or null. */
   constructor(message, status = 0, param = null) {
     super(message);
     this.status = status;
@@ -11,9 +11,9 @@ export class ApiError extends Error {
   }
 }
 
-/** Keep the key until the tab is closed. Throws ApiError for one that no server can have. */
+/** Store the key until the tab is closed. Throws ApiError for an impossible key. */
 export function useKey(key) {
-  if (!/^[ -~]+$/.test(key)) throw new ApiError("A key has one character at least, and none beyond ASCII.");
+  if (!/^[ -~]+$/.test(key)) throw new ApiError("An API key consists of one or more ASCII characters.");
   sessionStorage.setItem(KEY, key);
 }
 
@@ -25,7 +25,7 @@ export async function voices() {
   return (await (await ask("v1/audio/voices")).json()).data;
 }
 
-/** form: name, consent, audio and perhaps transcript. Returns the voice. */
+/** form: name, consent, audio and optionally transcript. Returns the new voice. */
 export async function addVoice(form, signal) {
   return (await ask("v1/audio/voices", { method: "POST", body: form, signal })).json();
 }
@@ -34,17 +34,20 @@ export async function deleteVoice(id) {
   await ask(`v1/audio/voices/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
 
-/** The whole of a speech as a file of `format`. */
-export async function file(request, format, signal) {
-  const response = await ask("v1/audio/speech", json({ ...request, response_format: format }, signal));
-  try {
-    return await response.blob();
-  } catch (error) {
-    throw cut(error);
-  }
+/** Returns speech that was received before, Int16Arrays at 24 kHz, as a file in `format`. */
+export async function encoded(chunks, format) {
+  const options = { method: "POST", headers: { "Content-Type": "audio/pcm" }, body: new Blob(chunks) };
+  return (await ask(`v1/audio/encode?response_format=${format}`, options)).blob();
 }
 
-/** Yields {samples: Int16Array}, 24,000 a second, {words: [{word, start, end}]} and {notice}, as they are made. */
+/** Returns {title, chapters: [{title, parts}], notices} of a file. */
+export async function book(file) {
+  const form = new FormData();
+  form.set("file", file);
+  return (await ask("v1/books", { method: "POST", body: form })).json();
+}
+
+/** Yields {samples: Int16Array} at 24 kHz, {words: [{word, start, end}]} and {notice} while they are generated. */
 export async function* speech(request, signal) {
   const wish = { ...request, response_format: "pcm", stream_format: "sse", timestamps: true };
   const response = await ask("v1/audio/speech", json(wish, signal));
@@ -80,17 +83,17 @@ async function ask(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server cannot be reached. Is it still running?");
+    throw new ApiError("Cannot reach the server. Is it still running?");
   }
   if (response.ok) return response;
   let error;
   try {
     error = (await response.json()).error;
   } catch {
-    throw new ApiError(`The server answered with status ${response.status}.`, response.status);
+    throw new ApiError(`The server returned status ${response.status}.`, response.status);
   }
   const wait = response.status === 429 && Number(response.headers.get("Retry-After"));
-  throw new ApiError(error.message + (wait ? `; try again in ${wait} s` : ""), response.status, error.param);
+  throw new ApiError(error.message + (wait ? `; retry in ${wait} s` : ""), response.status, error.param);
 }
 
 function json(body, signal) {
@@ -98,10 +101,10 @@ function json(body, signal) {
 }
 
 function cut(error) {
-  return error?.name === "AbortError" ? error : new ApiError("The connection ended before everything was spoken.");
+  return error?.name === "AbortError" ? error : new ApiError("The connection closed before the speech was complete.");
 }
 
-/** Base64 of 16-bit samples, low byte first, as all machines that run browsers have them. */
+/** Decode base64 of 16-bit little-endian samples; all machines that run browsers are little-endian. */
 function decoded(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   return new Int16Array(bytes.buffer);

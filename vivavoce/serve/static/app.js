@@ -1,11 +1,14 @@
-// The page: what its controls do. Speech is requested, played, drawn and lit while it is made.
+// The page: what its controls do. Speech is played, drawn and highlighted while it is generated.
 
 import { Adding } from "./adding.js";
 import * as api from "./api.js";
-import { byId, clock, fail, made, save, tell } from "./dom.js";
+import { byId, clock, create, fail, save, show } from "./dom.js";
 import * as history from "./history.js";
 import { Player, RATE } from "./player.js";
+import { Reader } from "./reader.js";
+import { playSample, stopSample } from "./sample.js";
 import { wav } from "./sound.js";
+import * as store from "./store.js";
 import { Wave } from "./wave.js";
 import { Words } from "./words.js";
 
@@ -14,13 +17,16 @@ const EXAMPLES = [
   "Good morning. It is 7:45, the sun is out, and nobody expects anything from you before nine.",
   "Read this to me slowly, as if there were no hurry at all, and as if the tea were still warm.",
 ];
-// Fields of a request → where their errors are shown.
+const PAUSE = 0.5 * RATE; // samples between the parts of a chapter
+// Where the errors of each request field are shown.
 const FIELDS = {
   input: "text",
   voice: "voice",
   speed: "speed",
   model: "model",
   lang: "lang",
+  seed: "seed",
+  steps: "steps",
   response_format: "download",
 };
 
@@ -29,17 +35,20 @@ const player = new Player();
 const wave = new Wave(byId("wave"));
 const words = new Words(byId("words"), (second) => seek(second));
 const adding = new Adding(added, refused);
+const reader = new Reader(readChapter, stop);
 
 let models = [];
 let voices = [];
-let loading = null; // the promise of both
-let work = null; // AbortController of the speech that is being made
-let spoken = null; // the request of the speech that is shown, with its seed
+let loading = null; // promise of models and voices
+let work = null; // AbortController of the speech that is being generated
+let spoken = null; // request of the speech that is shown, with its seed
 let frame = 0;
+let heard = null; // resolves the promise of a chapter, with whether it was heard to the end
+let share = 1; // of the chapter that was generated
 
 // --- settings ---------------------------------------------------------------------------------------------------------
 
-/** The slider has octaves: as far from normal to twice as to half. */
+/** The slider is logarithmic: twice and half the speed are equally far from normal. */
 const speed = () => Number((2 ** Number(byId("speed").value)).toPrecision(2));
 
 function showSpeed() {
@@ -54,14 +63,18 @@ function chosenVoice() {
 
 function showVoices(choice) {
   const list = voices.map((voice) => {
-    const input = made("input", "");
+    const input = create("input", "");
     Object.assign(input, { type: "radio", name: "voice", value: voice.id, id: `voice-of-${voice.id}` });
     input.checked = voice.id === choice;
-    const label = made("label", "", made("strong", "", voice.name), " ", made("span", "", voice.description));
+    const label = create("label", "", create("strong", "", voice.name), " ", create("span", "", voice.description));
     label.htmlFor = input.id;
-    const chip = made("div", "voice", input, label);
+    const sample = create("button", "quiet sample", "▶");
+    Object.assign(sample, { type: "button", id: `sample-of-${voice.id}`, ariaLabel: `Play a sample of ${voice.name}` });
+    sample.tabIndex = input.checked ? 0 : -1; // one stop for all of them
+    sample.addEventListener("click", () => playSampleOf(voice, sample));
+    const chip = create("div", "voice", input, label, sample);
     if (voice.type !== "builtin") {
-      const remove = made("button", "quiet remove", "×");
+      const remove = create("button", "quiet remove", "×");
       remove.type = "button";
       remove.ariaLabel = `Delete the voice ${voice.name}`;
       remove.addEventListener("click", () => removeVoice(voice));
@@ -72,12 +85,26 @@ function showVoices(choice) {
   byId("voices").replaceChildren(...list);
 }
 
+async function playSampleOf(voice, button) {
+  stop();
+  fail("voice", "");
+  button.classList.add("busy");
+  try {
+    await playSample({ model: byId("model").value, voice: voice.id, lang: byId("lang").value });
+  } catch (error) {
+    if (error.status === 401) refused(error);
+    else fail("voice", error.message);
+  } finally {
+    button.classList.remove("busy");
+  }
+}
+
 async function removeVoice(voice) {
-  if (!confirm(`Delete the voice “${voice.name}” from the server? Its recording is gone then.`)) return;
+  if (!confirm(`Delete the voice “${voice.name}” from the server? This also deletes the recording.`)) return;
   fail("voice", "");
   try {
     await api.deleteVoice(voice.id);
-    tell("voice-status", `The voice ${voice.name} is deleted.`);
+    show("voice-status", `The voice ${voice.name} was deleted.`);
   } catch (error) {
     if (error.status === 401) return refused(error);
     fail("voice", error.message);
@@ -92,7 +119,7 @@ function added(voice) {
   voices.push(voice);
   showVoices(voice.id);
   fail("voice", "");
-  tell("voice-status", [`The voice ${voice.name} is added.`, ...voice.notices].join(" "));
+  show("voice-status", [`The voice ${voice.name} was added.`, ...voice.notices].join(" "));
   byId(`voice-of-${voice.id}`).focus();
 }
 
@@ -103,9 +130,10 @@ function showLanguages(choice) {
   if (known.includes(choice)) byId("lang").value = choice;
 }
 
-/** Set the controls to what an entry of the history has, as far as it is still there. */
+/** Set the controls to the values of a history entry, as far as they still exist. */
 function restore(entry) {
   if (entry.speed) byId("speed").value = Math.log2(entry.speed);
+  byId("steps").value = entry.steps ?? "";
   showSpeed();
   if (models.some((model) => model.id === entry.model)) byId("model").value = entry.model;
   showLanguages(entry.lang);
@@ -124,6 +152,7 @@ async function load() {
   byId("key-form").hidden = true;
   byId("model").replaceChildren(...models.map((model) => new Option(model.id, model.id)));
   showVoices(voices[0]?.id);
+  countText();
   restore(history.entries()[0] ?? {});
   return true;
 }
@@ -134,53 +163,76 @@ function clearErrors() {
   for (const field of [...Object.values(FIELDS), "form"]) fail(field, "");
 }
 
-/** Show an error where it belongs. */
+/** Show an error beside the field it belongs to. */
 function report(error) {
   if (error.status === 401) refused(error);
   else if (error instanceof api.ApiError) fail(FIELDS[error.param] ?? "form", error.message);
   else {
-    fail("form", "The page failed at this; the browser's console says why.");
+    fail("form", "Something went wrong in this page; see the browser's console.");
     console.error(error);
   }
 }
 
-/** seed: that of an earlier speech, to hear it again. */
-async function speak(seed = crypto.getRandomValues(new Uint32Array(1))[0]) {
+/** Speak the text. seed: of an earlier speech, to repeat it. */
+async function speak(seed = Number(byId("seed").value || crypto.getRandomValues(new Uint32Array(1))[0])) {
   stop();
   clearErrors();
-  tell("status", "");
+  show("status", "");
   const text = byId("text").value;
-  if (!text.trim()) {
-    fail("text", "There is no text yet. Write what shall be said.");
-    byId("text").focus();
-    return;
-  }
+  if (!text.trim()) fail("text", "Enter the text to speak.");
+  else if (!countText()) for (const id of ["seed", "steps"]) if (!byId(id).checkValidity()) return invalid(id);
+  if (byId("text-error").textContent) return byId("text").focus();
+  await perform([text], seed);
+}
+
+function invalid(id) {
+  fail(id, `Enter a whole number${id === "seed" ? "" : " from 1 to 64"}, or nothing.`);
+  byId("more").open = true;
+  byId(id).focus();
+}
+
+/** Speak a chapter. Resolves to whether it was heard to the end. */
+async function readChapter(parts) {
+  stop();
+  clearErrors();
+  const ended = new Promise((resolve) => (heard = resolve));
+  // One seed, so that a chapter that was generated before is found again.
+  if (!(await perform(parts, Number(byId("seed").value || 1)))) stop();
+  return ended;
+}
+
+/** Generate and play the parts of a text, or play them from the store. Resolves to whether all of it is there. */
+async function perform(parts, seed) {
   const doing = new AbortController();
   work = doing;
+  share = 0;
   refresh();
-  tell("status", "Waiting for the first words …");
+  show("status", "Waiting for the first audio …");
   player.wake().catch(report);
   try {
-    if (!(await loading)) loading = load(); // the server was away, or is so still
-    if (!(await loading)) return tell("status", "");
-    if (doing.signal.aborted) return;
+    if (!(await loading)) loading = load(); // the server was unreachable, and may still be
+    if (!(await loading)) return show("status", "");
+    if (doing.signal.aborted) return false;
     const began = performance.now();
-    const settings = { model: byId("model").value, voice: chosenVoice(), speed: speed(), lang: byId("lang").value };
-    const request = { input: text, ...settings, seed };
-    let first = true;
-    for await (const event of api.speech(request, doing.signal)) {
-      if (doing.signal.aborted) return;
-      if (first) begin(request);
-      first = false;
-      take(event);
+    const settings = { model: byId("model").value, voice: chosenVoice(), speed: speed(), lang: byId("lang").value, seed };
+    if (byId("steps").value) settings.steps = Number(byId("steps").value);
+    const stored = [];
+    for (const [index, part] of parts.entries()) {
+      const request = { input: part, ...settings };
+      if (index > 0) take({ samples: new Int16Array(PAUSE) });
+      stored.push(await one(request, doing.signal, index === 0 && (() => begin(request, parts.length > 1 || heard))));
+      if (doing.signal.aborted) return false;
+      share = (index + 1) / parts.length;
     }
-    if (words.empty) words.plain(text);
     const seconds = (performance.now() - began) / 1000;
-    tell("status", `${(player.length / RATE).toFixed(1)} s of speech, made in ${seconds.toFixed(1)} s.`);
+    const how = stored.every(Boolean) ? "stored in this browser" : `generated in ${seconds.toFixed(1)} s`;
+    show("status", `${(player.length / RATE).toFixed(1)} s of speech, ${how}.`);
+    return true;
   } catch (error) {
-    if (doing.signal.aborted) return;
-    tell("status", "");
+    if (doing.signal.aborted) return false;
+    show("status", "");
     report(error);
+    return false;
   } finally {
     if (work === doing) {
       work = null;
@@ -190,28 +242,60 @@ async function speak(seed = crypto.getRandomValues(new Uint32Array(1))[0]) {
   }
 }
 
-/** The first of a speech is there: show it in place of the last one. */
-function begin(request) {
+/** Play one request. start: called at its first audio. Resolves to whether it came from the store. */
+async function one(request, signal, start) {
+  const [from, chunk] = [player.length, player.chunks.length];
+  const [offset, firstChunk] = start ? [0, 0] : [from / RATE, chunk];
+  const stored = await store.speech(request);
+  if (signal.aborted) return false;
+  const heardWords = [];
+  const notices = [];
+  const accept = (event) => {
+    if (start) start();
+    start = null;
+    heardWords.push(...(event.words ?? []));
+    if (event.notice) notices.push(event.notice);
+    const words = event.words?.map((word) => ({ ...word, start: word.start + offset, end: word.end + offset }));
+    take({ ...event, words });
+  };
+  if (stored) {
+    accept({ words: stored.words });
+    for (const notice of stored.notices) accept({ notice });
+    accept({ samples: stored.samples });
+  } else {
+    for await (const event of api.speech(request, signal)) {
+      if (signal.aborted) return false;
+      accept(event);
+    }
+    await store.keep(request, { chunks: player.chunks.slice(firstChunk), words: heardWords, notices });
+  }
+  if (words.empty) words.plain(request.input);
+  return Boolean(stored);
+}
+
+/** The first audio has arrived: show the new speech in place of the previous one. */
+function begin(request, partOfBook) {
   spoken = request;
   player.reset();
   wave.clear();
   words.clear();
   byId("notices").replaceChildren();
-  tell("download-status", "");
+  show("download-status", "");
   byId("result").hidden = false;
   const { top } = byId("result").getBoundingClientRect();
   if (top > innerHeight - 120) byId("result").scrollIntoView({ block: "nearest" });
   player.play(0).then(refresh, report);
+  show("status", "Playing while the rest is generated …");
+  if (partOfBook) return;
   const voice = voices.find((voice) => voice.id === request.voice)?.name ?? request.voice;
   const { input: text, ...settings } = request;
   history.remember({ text, ...settings, voiceName: voice, when: Date.now() });
   showHistory();
-  tell("status", "Speaking while the rest is made …");
 }
 
 function take({ samples, words: timed, notice }) {
   if (timed) words.add(timed);
-  if (notice) byId("notices").append(made("li", "", notice));
+  if (notice) byId("notices").append(create("li", "", notice));
   if (samples) {
     player.append(samples);
     wave.add(samples);
@@ -219,9 +303,11 @@ function take({ samples, words: timed, notice }) {
   refresh();
 }
 
-/** No more of it: neither made nor heard. */
+/** Stop generating and playing. */
 function stop() {
-  if (work) tell("status", "Stopped.");
+  if (work) show("status", "Stopped.");
+  stopSample();
+  finish(false);
   work?.abort();
   work = null;
   player.complete = true;
@@ -229,17 +315,18 @@ function stop() {
   refresh();
 }
 
-// --- what is heard ----------------------------------------------------------------------------------------------------
+// --- playback ---------------------------------------------------------------------------------------------------------
 
-/** Bring everything that moves to where the sound is; while it plays, again with the next frame. */
+/** Update everything that follows the playback position; while it plays, repeat on every frame. */
 function refresh() {
   cancelAnimationFrame(frame);
-  player.ended();
+  if (player.ended()) finish(true);
   const [position, length] = [player.position, player.length / RATE];
   wave.draw(position, !player.complete);
+  if (heard) reader.progress(length ? (position / length) * (player.complete ? 1 : share) : 0);
   words.light(player.playing || position > 0 ? position : -1);
-  tell("now", clock(position));
-  tell("length", clock(length));
+  show("now", clock(position));
+  show("length", clock(length));
   const slider = byId("seek");
   slider.max = length;
   slider.value = position;
@@ -251,6 +338,12 @@ function refresh() {
   if (idle && document.activeElement === byId("stop")) byId("speak").focus();
   byId("stop").hidden = idle;
   if (player.playing) frame = requestAnimationFrame(refresh);
+}
+
+/** The chapter ends here. */
+function finish(whole) {
+  heard?.(whole);
+  heard = null;
 }
 
 async function toggle() {
@@ -273,14 +366,14 @@ async function download() {
     if (format === "wav") save(wav(player.chunks, RATE), `${name}.wav`);
     else {
       button.disabled = true;
-      tell("download-status", `Making the ${format} file …`);
-      save(await api.file(spoken, format), `${name}.${format}`);
+      show("download-status", `Preparing the ${format} file …`);
+      save(await api.encoded(player.chunks, format), `${name}.${format}`);
     }
   } catch (error) {
     if (error.status === 401) refused(error);
     else fail("download", error.message);
   } finally {
-    tell("download-status", "");
+    show("download-status", "");
     button.disabled = !player.complete;
   }
 }
@@ -295,35 +388,22 @@ function showHistory() {
 }
 
 function entryOf(entry) {
-  const when = new Date(entry.when);
-  const day = when.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
-  const time = when.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
-  const about = [entry.voiceName, entry.speed === 1 ? "" : `${entry.speed}×`, time].filter(Boolean).join(" · ");
-  const text = made("p", "said", entry.text);
-  const again = made("button", "", "Play again");
-  const edit = made("button", "quiet", "Edit");
-  const remove = made("button", "quiet remove", "×");
-  for (const button of [again, edit, remove]) button.type = "button";
-  const short = entry.text.slice(0, 60);
-  again.ariaLabel = `Play again: ${short}`;
-  edit.ariaLabel = `Edit: ${short}`;
-  remove.ariaLabel = `Remove from the list: ${short}`;
-  again.addEventListener("click", () => {
-    if (recall(entry)) speak(entry.seed);
+  return history.listItem(entry, {
+    again: () => recall(entry) && speak(entry.seed),
+    edit: () => {
+      recall(entry);
+      byId("text").focus();
+    },
+    remove: () => {
+      history.forget(entry);
+      store.forget({ ...entry, input: entry.text });
+      showHistory();
+      byId("text").focus();
+    },
   });
-  edit.addEventListener("click", () => {
-    recall(entry);
-    byId("text").focus();
-  });
-  remove.addEventListener("click", () => {
-    history.forget(entry);
-    showHistory();
-    byId("text").focus();
-  });
-  return made("li", "", text, made("p", "hint", about), made("div", "row", again, edit, remove));
 }
 
-/** Put an entry back into the form. Returns whether its voice and engine are still there. */
+/** Put an entry back into the form. Returns whether its voice and model still exist. */
 function recall(entry) {
   stop();
   clearErrors();
@@ -332,8 +412,8 @@ function recall(entry) {
   restore(entry);
   const voice = voices.some((other) => other.id === entry.voice);
   const model = models.some((other) => other.id === entry.model);
-  if (!voice) fail("voice", `The voice ${entry.voiceName} is no longer here. Choose another one.`);
-  if (!model) fail("model", `The engine ${entry.model} is no longer here. Choose another one.`);
+  if (!voice) fail("voice", `The voice ${entry.voiceName} no longer exists. Choose another one.`);
+  if (!model) fail("model", `The model ${entry.model} is no longer available. Choose another one.`);
   return voice && model;
 }
 
@@ -345,11 +425,19 @@ function refused(error) {
   byId("key").focus();
 }
 
+/** Show the length of the text. Returns whether it is too long for the server. */
 function countText() {
   const count = [...byId("text").value].length;
-  tell("text-count", count ? `${count.toLocaleString("en")} character${count === 1 ? "" : "s"}` : "");
+  const limit = models.find((model) => model.id === byId("model").value)?.max_characters ?? Infinity;
+  const number = (value) => value.toLocaleString("en");
+  const of = count > 0.8 * limit ? ` of ${number(limit)}` : "";
+  show("text-count", count ? `${number(count)}${of} character${count === 1 && !of ? "" : "s"}` : "");
   byId("example").hidden = count > 0;
-  if (count) fail("text", "");
+  const long = count > limit;
+  if (count) {
+    fail("text", long ? `This server accepts at most ${number(limit)} characters. Open longer texts as a file.` : "");
+  }
+  return long;
 }
 
 byId("key-form").addEventListener("submit", async (event) => {
@@ -378,6 +466,10 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "Escape") stop();
 });
 byId("stop").addEventListener("click", stop);
+byId("voices").addEventListener("change", ({ target }) => {
+  for (const sample of byId("voices").querySelectorAll(".sample")) sample.tabIndex = -1;
+  byId(`sample-of-${target.value}`).tabIndex = 0;
+});
 byId("play").addEventListener("click", toggle);
 byId("seek").addEventListener("input", ({ target }) => seek(Number(target.value)));
 byId("download").addEventListener("click", download);
@@ -385,6 +477,7 @@ byId("speed").addEventListener("input", showSpeed);
 byId("model").addEventListener("change", () => showLanguages(byId("lang").value));
 byId("add").addEventListener("click", () => adding.open(models.filter((m) => m.needs_transcript).map((m) => m.id)));
 byId("text").addEventListener("input", countText);
+for (const id of ["seed", "steps"]) byId(id).addEventListener("input", () => fail(id, ""));
 byId("example").addEventListener("click", () => {
   byId("text").value = EXAMPLES[Math.floor(Math.random() * EXAMPLES.length)];
   countText();
@@ -392,6 +485,7 @@ byId("example").addEventListener("click", () => {
 });
 byId("clear").addEventListener("click", () => {
   history.clear();
+  store.clear();
   showHistory();
   byId("text").focus();
 });

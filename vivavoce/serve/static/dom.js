@@ -1,20 +1,20 @@
-// What all parts of the page use.
+// Helpers for all parts of the page.
 
 export const byId = (id) => document.getElementById(id);
 
-/** Say what is wrong with a field, below it; "": nothing is. */
+/** Show an error below a field; "" clears it. */
 export function fail(field, message) {
   byId(`${field}-error`).textContent = message;
   const control = byId(field);
   if (control?.matches("input, textarea, select")) control.toggleAttribute("aria-invalid", Boolean(message));
 }
 
-export function tell(id, message) {
+export function show(id, message) {
   byId(id).textContent = message;
 }
 
-/** An element with a class and a text or children. */
-export function made(tag, name, ...children) {
+/** Create an element with a class and text or child elements. */
+export function create(tag, name, ...children) {
   const element = document.createElement(tag);
   if (name) element.className = name;
   element.append(...children);
@@ -27,11 +27,11 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** Have the browser save a file. */
+/** Let the browser save a file. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may ask where to, first
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may ask for a file name first
 }

@@ -1,4 +1,4 @@
-// The microphone → samples.
+// Records samples from the microphone.
 
 export class Recorder {
   #context = null;
@@ -10,10 +10,10 @@ export class Recorder {
     return this.#context.sampleRate;
   }
 
-  /** onChunk: called with the level of each chunk, 0 to 1. Throws Error with a sentence for the user. */
+  /** onChunk: called with the level of each chunk, 0 to 1. Throws Error with a message for the user. */
   async start(onChunk) {
     if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error("The browser records only on localhost and over https. Choose a file instead.");
+      throw new Error("Browsers record only on localhost and over HTTPS. Choose a file instead.");
     }
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
     try {
@@ -21,7 +21,7 @@ export class Recorder {
     } catch (error) {
       throw new Error(
         error.name === "NotAllowedError"
-          ? "The microphone is not allowed for this page. Allow it in the browser, or choose a file."
+          ? "This page may not use the microphone. Allow it in the browser, or choose a file."
           : "No microphone was found. Choose a file instead.",
       );
     }

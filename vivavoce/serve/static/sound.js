@@ -1,6 +1,6 @@
-// Samples and files: WAV is what the server reads from every browser, and what is downloaded without asking it again.
+// Samples and files. WAV is what the server reads from every browser, and is downloaded without another request.
 
-/** A WAV file, mono, of Int16Arrays one after the other. */
+/** Returns a mono WAV file of consecutive Int16Arrays. */
 export function wav(chunks, rate) {
   const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
   const head = new DataView(new ArrayBuffer(44));
@@ -20,37 +20,44 @@ export function wav(chunks, rate) {
   return new Blob([head, ...chunks], { type: "audio/wav" });
 }
 
-/** Float32Array of -1 to 1 → Int16Array. */
+/** Converts a Float32Array from -1 to 1 to an Int16Array. */
 export function toInt16(samples) {
   return Int16Array.from(samples, (x) => Math.round(32767 * Math.max(-1, Math.min(1, x))));
 }
 
-/** Int16Array → Float32Array of -1 to 1. */
+/** Converts an Int16Array to a Float32Array from -1 to 1. */
 export function toFloat(samples) {
   return Float32Array.from(samples, (x) => x / 32768);
 }
 
-const READABLE = /\.(wav|flac|ogg|oga|opus|mp3|aiff?|au|caf)$/i; // by libsndfile
-const RATE = 24000;
-const SENT_SECONDS = 60; // the server reads no more
-const AS_IT_IS = 5e6; // bytes
-const MOST = 100e6; // bytes that the browser is asked to decode
+/** Returns whether a file may be a recording: neither text nor a document, by its type and its first bytes. */
+export async function isRecording(file) {
+  if (/^(text|image)\/|pdf|zip|json|document/.test(file.type)) return false;
+  const start = new TextDecoder("latin1").decode(await file.slice(0, 64).arrayBuffer());
+  return !/^\s*(<|%PDF|PK\x03\x04|\{)/.test(start);
+}
 
-/** A recording as the server can take it: as it is, or what the browser hears in it, as WAV. Throws Error. */
+const READABLE = /\.(wav|flac|ogg|oga|opus|mp3|aiff?|au|caf)$/i; // libsndfile reads these
+const RATE = 24000;
+const SENT_SECONDS = 60; // the server ignores the rest
+const MAX_UNCHANGED = 5e6; // bytes
+const MAX_DECODED = 100e6; // bytes
+
+/** Returns a recording that the server can read: unchanged, or decoded by the browser to WAV. Throws Error. */
 export async function readable(file) {
-  if (READABLE.test(file.name) && file.size < AS_IT_IS) return file;
-  if (file.size > MOST) throw new Error(`The file has ${Math.round(file.size / 1e6)} MB; choose a shorter recording.`);
-  let heard;
+  if (READABLE.test(file.name) && file.size < MAX_UNCHANGED) return file;
+  if (file.size > MAX_DECODED) throw new Error(`The file is ${Math.round(file.size / 1e6)} MB; choose a shorter recording.`);
+  let decoded;
   try {
-    heard = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
+    decoded = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
   } catch {
-    if (file.size < AS_IT_IS) return file; // the server may know it, or says what is wrong
-    throw new Error("The browser cannot read this file as sound; choose a WAV, FLAC, OGG or MP3 of a few seconds.");
+    if (file.size < MAX_UNCHANGED) return file; // the server may read it, or explains what is wrong
+    throw new Error("The browser cannot decode this file; choose a WAV, FLAC, OGG or MP3 of a few seconds.");
   }
-  const mono = new Float32Array(Math.min(heard.length, SENT_SECONDS * RATE));
-  for (let c = 0; c < heard.numberOfChannels; c++) {
-    const channel = heard.getChannelData(c);
-    for (let i = 0; i < mono.length; i++) mono[i] += channel[i] / heard.numberOfChannels;
+  const mono = new Float32Array(Math.min(decoded.length, SENT_SECONDS * RATE));
+  for (let c = 0; c < decoded.numberOfChannels; c++) {
+    const channel = decoded.getChannelData(c);
+    for (let i = 0; i < mono.length; i++) mono[i] += channel[i] / decoded.numberOfChannels;
   }
   return new File([wav([toInt16(mono)], RATE)], "recording.wav", { type: "audio/wav" });
 }

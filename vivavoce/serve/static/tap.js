@@ -1,4 +1,4 @@
-// In the audio thread: hands on what is heard, an eighth of a second at a time.
+// Runs in the audio thread: forwards the input in chunks of an eighth of a second.
 
 class Tap extends AudioWorkletProcessor {
   #chunk = new Float32Array(Math.round(sampleRate / 8));

@@ -1,10 +1,10 @@
-// Shows the words as the model reads them, and lights the one that is heard.
+// Shows the words as the model reads them, and highlights the current one.
 
 export class Words {
   #words = []; // {start, end, element}
   #lit = -1;
 
-  /** onPick: called with the second at which a word begins that was clicked. */
+  /** onPick: called with the start of a clicked word, in seconds. */
   constructor(element, onPick) {
     this.element = element;
     element.addEventListener("click", (event) => {
@@ -19,7 +19,7 @@ export class Words {
     this.element.replaceChildren();
   }
 
-  /** words: [{word, start, end}] that follow those before, in seconds. */
+  /** words: the next [{word, start, end}], in seconds. */
   add(words) {
     for (const { word, start, end } of words) {
       const element = document.createElement("span");
@@ -34,15 +34,15 @@ export class Words {
     return this.#words.length === 0;
   }
 
-  /** Where the model cannot tell when it says each word, the text just stands there. */
+  /** Show the text without word times, for models that have none. */
   plain(text) {
     this.element.textContent = text;
   }
 
-  /** position: the second that is heard. */
+  /** position: the second that is audible now. */
   light(position) {
-    const begun = this.#words.findLastIndex((word) => word.start <= position);
-    const lit = begun >= 0 && position < this.#words[begun].end ? begun : -1;
+    const started = this.#words.findLastIndex((word) => word.start <= position);
+    const lit = started >= 0 && position < this.#words[started].end ? started : -1;
     if (lit === this.#lit) return;
     this.#words[this.#lit]?.element.classList.remove("lit");
     this.#lit = lit;
@@ -52,7 +52,7 @@ export class Words {
     const pane = this.element;
     const top = element.offsetTop - pane.offsetTop;
     if (top < pane.scrollTop || top + 2 * element.offsetHeight > pane.scrollTop + pane.clientHeight) {
-      pane.scrollTop = top - element.offsetHeight; // the pane alone: the page must not move under the reader
+      pane.scrollTop = top - element.offsetHeight; // scroll only the pane: the page must not move under the reader
     }
   }
 }

@@ -1,0 +1,184 @@
+"""Find inputs whose processing time grows faster than their length.
+
+    python benchmarks/text_speed.py                  every input, at 25,000, 50,000 and 100,000 bytes
+    python benchmarks/text_speed.py --sizes 2000 4000 --only "[" "1-"
+
+Each input is a short string, repeated: every sign in the patterns of the rules, pairs that the rules look for, and
+inputs that were slow in the past. With --rows, it is each line of tests/data/normalise.tsv, which has cases for all
+rules. The script measures the processor time of normalising, of parsing Markdown and tags, and of splitting into
+sentences, and prints the inputs whose time more than triples when the length doubles, and those that take more than a
+second of processor time in all. Times under 0.05 s are mostly noise and are not compared. The exit status is 1 if any
+input grows faster than its length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from vivavoce.text import normalise
+from vivavoce.text.blocks import chunks
+from vivavoce.text.formats import parse
+from vivavoce.text.normalise import ENGLISH, LAYOUT
+from vivavoce.text.romance import rules_of
+from vivavoce.text.ssml import parse as parse_ssml
+
+SIZES = (25_000, 50_000, 100_000)
+GROWTH = 3.0  # a quadratic input grows by 4 where its length doubles
+NOISE = 0.05  # seconds
+
+CHARACTERS = list("7/[](){}<>.,;:!?'\"-–—…¿¡*_`~|#$€£%&+=^\\@°½٣²☃é中 \n\t\u200b\u0301\u00ad")
+PAIRS = [
+    *[
+        "1-",
+        "1.",
+        "1/",
+        "1:",
+        "1 ",
+        "1,",
+        "123 ",
+        "+1",
+        "+1 ",
+        "(0",
+        "0 ",
+        "00 ",
+        "1,111,",
+        '5"',
+        "5'",
+        "5x",
+        "5%",
+        "5k-",
+        "5kg-",
+    ],
+    *[
+        "$5",
+        "$x",
+        "${",
+        "$$a",
+        "x^",
+        "€1.",
+        "a@",
+        "a.",
+        "a_",
+        "a-",
+        "A",
+        "I ",
+        "IV ",
+        "X",
+        "A.",
+        "Dr. ",
+        "a\n",
+        "ab-\n",
+        "- a\n",
+    ],
+    *[
+        "[a](",
+        "![",
+        "\\[",
+        "\\(",
+        "<a ",
+        "<!--",
+        "<think>",
+        "http://",
+        "www.",
+        ":) ",
+        "&amp;",
+        "☃…",
+        "a\u0301",
+        "2025-08-17T",
+    ],
+    *[
+        "[pause 1s]",
+        "[say:a|",
+        "[fr]",
+        "| a |\n",
+        "# a\n",
+        "> ",
+        "1. a\n",
+        "12:30 ",
+        "3/4 ",
+        "Jan 5, ",
+        "-$5 ",
+        "\\frac{",
+        "C-",
+    ],
+]
+PROSE = [
+    "The quick brown fox jumps over 12 lazy dogs on 3 May 2021. ",
+    "**Bold** and `code`, a [link](https://a.b/c).\n",
+]
+TAILED = {"!": "a", "?": "a", "…": "a", "¿": "a", "☃": "…a"}  # these were slow with another character at the end
+
+WORK: dict[str, Callable[[str], object]] = {
+    "normalise": normalise,
+    "parse": lambda text: parse(text, format="auto", strict=False),
+    "chunks": lambda text: list(chunks([text])),
+    "telephone": lambda text: parse_ssml(f'<speak><say-as interpret-as="telephone">{text}</say-as></speak>'),
+}
+
+
+TABLE = Path(__file__).parents[1] / "tests" / "data" / "normalise.tsv"
+
+
+def rule_signs() -> list[str]:
+    """Return every sign in the patterns of the rules of all languages, and a digit and two letters."""
+    rules = [*ENGLISH, *(rule for lang in LAYOUT for rule in LAYOUT[lang])]
+    rules += [rule for lang in LAYOUT if lang != "en" for rule in rules_of(lang)]
+    signs = {c for rule in rules for c in rule.pattern.pattern if not (c.isascii() and c.isalnum())}
+    return [*sorted(signs), "7", "a", "A"]
+
+
+def seconds(work: Callable[[str], object], text: str) -> float:
+    """Return the processor time of one run. Refusals count as well."""
+    started = time.process_time()
+    with contextlib.suppress(ValueError):
+        work(text)
+    return time.process_time() - started
+
+
+def grows(times: list[float]) -> list[float]:
+    """Return the ratios of each time to the one before it, if that is not noise."""
+    return [b / a for a, b in itertools.pairwise(times) if a > NOISE]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="bytes, each about twice the one before")
+    parser.add_argument("--rows", action="store_true", help="the lines of tests/data/normalise.tsv")
+    parser.add_argument("--only", nargs="+", help="only these inputs")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    normalise("Load 1 table.")
+    slow = []
+    inputs = [*dict.fromkeys([*CHARACTERS, *rule_signs(), *PAIRS, *PROSE])]
+    if options.rows:
+        inputs = [line.split("\t")[1] + " " for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+    for pattern in options.only or inputs:
+        total = 0.0
+        for name, work in WORK.items():
+            if name == "telephone" and pattern.strip("0123456789 +-/.()") != "":
+                continue
+            texts = [pattern * (n // len(pattern.encode()) + 1) + TAILED.get(pattern, "") for n in options.sizes]
+            times = [seconds(work, text) for text in texts]
+            growth = grows(times)
+            if max(growth, default=0) > GROWTH:  # another process may have disturbed it
+                times = [min(before, seconds(work, text)) for before, text in zip(times, texts, strict=True)]
+                growth = grows(times)
+            if growth and max(growth) > GROWTH:
+                slow.append((pattern, name))
+                print(f"{pattern!r}: {name} grows by {max(growth):.1f}: {', '.join(f'{t:.2f}' for t in times)} s")
+            total += times[-1]
+        if total > 1:
+            print(f"{pattern!r}: takes {total:.2f} s in all")
+    print(f"{len(slow)} inputs grow faster than their length")
+    sys.exit(bool(slow))
+
+
+if __name__ == "__main__":
+    main()

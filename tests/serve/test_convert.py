@@ -1,0 +1,83 @@
+"""/v1/audio/convert: a recording in another voice, over a model that converts by playing it backwards."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import soundfile
+from helpers.server_api import error_of, recording
+from helpers.serving import Server, Spoken, serving
+
+from vivavoce.synthesis.speech import Speech
+from vivavoce.synthesis.tts import TTS
+from vivavoce.voices import Voice
+
+RATE = 24_000
+
+
+class Backwards(TTS):
+    """Converts in two pieces."""
+
+    def convert_stream(self, audio: Any, voice: Any = None, *, seed: int | None = None, **_: Any) -> Iterator[Speech]:
+        samples, rate = audio
+        assert rate == RATE and isinstance(voice, Voice) and voice.embedding is not None
+        if seed == 13:
+            raise ValueError("the recording is silent")
+        half = len(samples) // 2
+        return (Speech(part[::-1].copy(), rate, seed=seed) for part in (samples[:half], samples[half:]))
+
+
+def models() -> dict[str, TTS]:
+    return {"nanospeech": TTS(Spoken()), "other": Backwards(Spoken())}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("serve")
+    settings = {"models": ("nanospeech", "other"), "max_seconds": 5.0}
+    with serving(folder, models, **settings) as started:
+        yield started
+
+
+def convert(server: Server, data: bytes | None = None, **fields: str) -> httpx2.Response:
+    files = {"audio": ("me.wav", recording(2.0) if data is None else data, "audio/wav")}
+    with server.client() as client:
+        given = {"consent": "true", "model": "other", "response_format": "wav", **fields}
+        return client.post("/v1/audio/convert", data=given, files=files)
+
+
+def test_a_recording_is_converted_as_long_as_it_was(server: Server) -> None:
+    answer = convert(server, voice="nash")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "audio/wav" and answer.headers["x-vivavoce-voice"] == "nash"
+    samples, rate = soundfile.read(io.BytesIO(answer.content))
+    assert rate == RATE and abs(len(samples) - 2.0 * RATE) < 10
+    sent, _ = soundfile.read(io.BytesIO(recording(2.0)))
+    assert np.abs(samples).max() > 0.5 * np.abs(sent.mean(1)).max()
+    assert convert(server).headers["x-vivavoce-voice"] == "celeste"
+
+
+@pytest.mark.parametrize(
+    ("fields", "data", "status", "part"),
+    [
+        ({"consent": "no"}, None, 400, "consent must be true: a recording may only be converted if its speaker agrees"),
+        ({"voice": "nobody"}, None, 400, "unknown voice 'nobody'"),
+        ({"model": "nope"}, None, 404, "unknown model 'nope'"),
+        ({"response_format": "midi"}, None, 400, "response_format"),
+        ({"seed": "13"}, None, 400, "the recording is silent"),
+        ({}, b"no sound at all", 400, "the recording cannot be decoded"),
+        ({}, recording(6.0), 400, "the recording is longer than 5 s, which this server accepts"),
+        ({"model": "nanospeech"}, None, 400, "cannot convert voices: it has no channel of semantic codes"),
+    ],
+)
+def test_bad_requests_get_one_line(
+    server: Server, fields: dict[str, str], data: bytes | None, status: int, part: str
+) -> None:
+    answer = convert(server, data, **fields)
+    error = error_of(answer, answer.status_code)
+    assert answer.status_code in (status, 422) and (part in error["message"] or part == error["param"]), error

@@ -1,0 +1,197 @@
+"""What clients of the server see: OpenAI's client and others, over the bundled model or a stand-in for it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+
+import httpx2
+import numpy as np
+import pytest
+import soundfile
+from helpers.server_api import TEXT, add, client_of, events
+from helpers.serving import Server, request, serving
+from helpers.tones import RATE, SECONDS_PER_CHARACTER
+
+import vivavoce
+from vivavoce import audio
+
+FORMATS = {"mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav"}
+LONG = (
+    "The sun had gone down behind the hills, and the valley lay in shadow. Nobody spoke for a long time. At last the "
+    "old man rose, took his hat from the table, and went to the door. The road was empty. They walked on until the "
+    "first houses came into sight, and there they stopped."
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Over the stand-in."""
+    with serving(tmp_path_factory.mktemp("serve"), max_chars=400, max_upload_mb=1.0) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Over the bundled model."""
+    with serving(tmp_path_factory.mktemp("nanospeech"), None) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def tts() -> vivavoce.TTS:
+    """The same model without a server."""
+    return vivavoce.load()
+
+
+def decoded(data: bytes, format: str) -> np.ndarray:
+    """Samples [S] of an answer, whatever its header says of the length."""
+    if format == "pcm":
+        return np.frombuffer(data, "<i2") / 32_768
+    if format == "aac":
+        av = pytest.importorskip("av")
+        with av.open(io.BytesIO(data)) as container:
+            return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        assert (file.samplerate, file.channels) == (RATE, 1)
+        return np.concatenate(list(audio.blocks(file)))[:, 0]
+
+
+# --- OpenAI's client, over the bundled model --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "pcm"])
+def test_openais_client_gets_speech_in_every_format(bundled: Server, tts: vivavoce.TTS, format: str) -> None:
+    if format == "aac":
+        pytest.importorskip("av")
+    with client_of(bundled) as client:
+        answer = client.audio.speech.create(
+            model="tts-1", input=TEXT, voice="nash", response_format=format, extra_body={"seed": 3}
+        )
+    samples = decoded(answer.content, format)
+    expected = tts.speak(TEXT, "nash", seed=3).samples
+    assert answer.response.headers["content-type"] == FORMATS.get(format, "audio/pcm")
+    assert abs(len(samples) - len(expected)) < {"mp3": 3_000, "aac": 3_000}.get(format, 1)
+    assert np.abs(samples).max() > 0.05
+    if format in ("pcm", "wav", "flac"):
+        assert np.abs(samples - expected).max() < 1e-3
+
+
+def test_openais_client_streams_speech_while_it_is_made(bundled: Server, tts: vivavoce.TTS) -> None:
+    text = "The sun had gone down behind the hills, and the whole of the valley lay in shadow. Nobody spoke for a time."
+    with (
+        client_of(bundled) as client,
+        client.audio.speech.with_streaming_response.create(
+            model="nanospeech",
+            input=text,
+            voice={"id": "luna"},
+            response_format="pcm",
+            speed=0.8,
+            extra_body={"seed": 1},
+        ) as answer,
+    ):
+        pieces = list(answer.iter_bytes())
+    assert len(pieces) > 1
+    assert sum(map(len, pieces)) == 2 * len(tts.speak(text, "luna", speed=0.8, seed=1))
+
+
+# --- speech -----------------------------------------------------------------------------------------------------------
+
+
+def test_length_follows_the_text_and_the_speed(server: Server) -> None:
+    usual, fast = server.post(TEXT), server.post(TEXT, speed=2)
+    assert len(usual.content) == pytest.approx(2 * RATE * SECONDS_PER_CHARACTER * len(TEXT), abs=4)
+    assert len(fast.content) == pytest.approx(len(usual.content) / 2, abs=4)
+
+
+def test_a_seed_repeats_the_speech(server: Server) -> None:
+    first, again, other = (server.post(TEXT, seed=seed).content for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "pcm"])
+def test_long_texts_are_complete_in_every_format(server: Server, format: str) -> None:
+    """Made of several pieces, whose bytes leave before the length is known."""
+    if format == "aac":
+        pytest.importorskip("av")
+    plain = decoded(server.post(LONG, seed=1).content, "pcm")
+    samples = decoded(server.post(LONG, seed=1, response_format=format).content, format)
+    assert abs(len(samples) - len(plain)) < {"mp3": 3_000, "aac": 3_000}.get(format, 1)
+    if format in ("wav", "flac"):
+        assert np.abs(samples - plain).max() <= 1 / 32_768
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "pcm"])
+def test_the_beginning_is_heard_before_the_end_is_made(server: Server, format: str) -> None:
+    if format == "aac":
+        pytest.importorskip("av")
+    body = request("We go slowly, and on. " * 15, response_format=format)
+    with server.client() as client, client.stream("POST", "/v1/audio/speech", json=body) as answer:
+        chunks, begun = answer.iter_raw(), 0
+        while begun < 2_000:  # more than any header
+            begun += len(next(chunks))
+        assert server.metrics.registry.get_sample_value("vivavoce_active") == 1
+    server.until(lambda: server.metrics.registry.get_sample_value("vivavoce_active") == 0)
+
+
+def test_flac_of_several_pieces_is_whole_for_other_decoders_and_as_a_voice(server: Server) -> None:
+    av = pytest.importorskip("av")
+    data = server.post(LONG, seed=1, response_format="flac").content
+    with av.open(io.BytesIO(data)) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) == len(decoded(data, "flac"))
+    with server.client() as client:
+        voice = add(client, data, "audio/flac").json()
+        assert "only the first" in voice["notices"][0]
+        client.delete(f"/v1/audio/voices/{voice['id']}")
+
+
+def test_flac_of_one_piece_tells_its_length(server: Server) -> None:
+    samples, _ = soundfile.read(io.BytesIO(server.post(TEXT, response_format="flac").content))
+    assert len(samples) == pytest.approx(RATE * SECONDS_PER_CHARACTER * len(TEXT), abs=2)
+
+
+def test_headers_say_what_was_not_followed(server: Server) -> None:
+    answer = server.post(TEXT, instructions="Speak cheerfully.", user="me", timestamps=True)
+    assert answer.status_code == 200
+    assert answer.headers["x-vivavoce-not-followed"] == "instructions, timestamps, user"
+    assert answer.headers["x-vivavoce-model"] == "nanospeech"
+    assert "x-vivavoce-not-followed" not in server.post(TEXT, instructions="", speed=1.5).headers
+
+
+def test_a_header_says_what_the_model_cannot_speak(server: Server) -> None:
+    assert "\\u2603" in server.post("A ☃ here.").headers["x-vivavoce-notice"]
+
+
+def test_events_hold_the_sound_and_at_the_end_the_usage(server: Server) -> None:
+    found = events(server, text=LONG, seed=4)
+    assert [e["type"] for e in found] == ["speech.audio.delta"] * (len(found) - 1) + ["speech.audio.done"]
+    assert len(found) > 2
+    sound = b"".join(base64.b64decode(e["audio"]) for e in found[:-1])
+    assert sound == server.post(LONG, seed=4).content
+    usage = found[-1]["usage"]
+    assert usage["input_tokens"] == len(LONG)
+    assert usage["output_tokens"] == pytest.approx(100 * len(sound) / 2 / RATE, abs=1)
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+
+
+def test_words_are_timed_over_the_whole_text_when_asked_for(server: Server) -> None:
+    found = events(server, text=LONG, timestamps=True)
+    words = [word for e in found if e["type"] == "vivavoce.words" for word in e["words"]]
+    assert " ".join(word["word"] for word in words) == LONG
+    times = [time for word in words for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    seconds = sum(len(base64.b64decode(e["audio"])) for e in found if "audio" in e) / 2 / RATE
+    assert seconds - 1 < times[-1] <= seconds
+
+
+def test_openais_client_raises_for_an_error_within_the_events(server: Server) -> None:
+    """The first piece is spoken, and a later one cannot be."""
+    found = events(server, text=f"{LONG} Now it is mute.")
+    assert found[0]["type"] == "speech.audio.delta"
+    assert found[-1]["error"]["code"] is None and "silence" in found[-1]["error"]["message"]
+
+
+def test_sound_that_cannot_be_completed_does_not_look_complete(server: Server) -> None:
+    with pytest.raises(httpx2.RemoteProtocolError):
+        server.post(f"{LONG} Now it is mute.")

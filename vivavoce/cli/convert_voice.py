@@ -1,0 +1,55 @@
+"""`vivavoce convert-voice`: a recording in another voice."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from vivavoce.cli.inputs import check_output, chosen_voice
+from vivavoce.cli.options import WHOLE, Flags, ModelFlags, SamplingFlags, VoiceFlags, takes
+from vivavoce.cli.terminal import progress_bar
+
+
+@dataclass(frozen=True)
+class ConversionFlags(Flags):
+    """Which recording is converted, and where the result goes."""
+
+    recording: Annotated[
+        str, typer.Argument(metavar="RECORDING", show_default=False, help="Speech of one person who consents.")
+    ]
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="Sound file to write; - writes WAV to stdout.")
+    ]
+    seed: Annotated[int | None, typer.Option(**WHOLE, help="The same seed gives the same samples.")] = None
+    whisper: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Whisper base: an openai-whisper .pt file, or a CTranslate2 model.bin (default: extra convert).",
+        ),
+    ] = None
+    semantic: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Semantic model whose codes the model reads (default: bundled).")
+    ] = None
+
+
+@takes(ConversionFlags, VoiceFlags, SamplingFlags, ModelFlags)
+def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: SamplingFlags, model: ModelFlags) -> None:
+    """Speak a recording's words, at their times, in another voice. Convert nobody's voice without their consent."""
+    from vivavoce.synthesis.tts import load
+
+    check_output(flags.output)
+    speaker = chosen_voice(voice)
+    given = {name: value for name, value in flags.given().items() if name in ("seed", "whisper", "semantic")}
+    with progress_bar("loading the model") as show:
+        tts = load(**model.given())
+        speech = tts.convert(
+            flags.recording, speaker, **given, **sampling.given(), progress=lambda done: show("converting", done)
+        )
+    if flags.output == "-":
+        sys.stdout.buffer.write(speech.wav())
+    else:
+        speech.save(flags.output)

@@ -1,0 +1,10 @@
+"""Engines: loaded models that turn pieces of text into speech.
+
+interface            System: what an engine must offer; SynthesisRequest, SynthesisResult
+load                 the registry of engines; load_system
+nanospeech           the nanospeech system without its backend
+nanospeech_torch     ... in PyTorch
+nanospeech_mlx       ... in MLX
+nanospeech_onnx      ... in ONNX Runtime, from exported graphs
+whisperspeech_torch  the whisperspeech system
+"""

@@ -1,0 +1,366 @@
+"""The nanospeech system without its backend: requests in, numpy out.
+
+Combines the network, the duration model, the vocoder and the speaker encoder. `nanospeech_torch` and `nanospeech_mlx`
+add the tensor operations. Noise comes from numpy, so a seed means the same noise on every device and backend.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from vivavoce.audio.dsp import Samples
+from vivavoce.models import solvers
+from vivavoce.models.nanospeech import FILLER, SamplingConfig
+from vivavoce.systems.interface import SynthesisRequest, SynthesisResult, shared_options
+from vivavoce.text.phones import PhoneChannel
+from vivavoce.text.pieces import Piece
+from vivavoce.text.tokenizer import CharTokenizer, evenly_in_words
+
+if TYPE_CHECKING:
+    from vivavoce.voices import Voice
+
+MAX_FRAMES = 4096  # the published models were trained on no more: 43 s
+MIN_FRAMES = 12  # an eighth of a second; no word is shorter
+EDGE_FRAMES = 9  # of silence at either end: about as much as in the training corpus
+# For a retry of a piece that came out truncated. Single words last longer than the duration model predicts, above all
+# in fast voices: with these two, one voice read all 48 of six words that it had truncated in half of its readings. They
+# are not the default, because in voices whose words fit, that much silence costs words: they are drawn out.
+EXTRA_EDGE_FRAMES = 20  # of silence at either end
+EXTRA_DURATION = 1.15  # factor on the frames of a text that is shorter than any in the training corpus
+
+
+class BaseNanospeechSystem(ABC):
+    """Text and voice → waveform; a backend subclasses it. `duration` None: the reference's pace gives the length.
+
+    In the shapes, B is a batch, T characters, N frames, M mel bins, V the speaker vector, S samples. `Any` stands for
+    the backend's modules and tensors.
+    """
+
+    log_mel: Any  # waveform [B, S] -> frames [B, N, M] as the model reads them; set by the backend
+    vocoder_mel: Any  # as the vocoder reads them
+
+    def __init__(
+        self, model: Any, duration: Any, vocoder: Any, characters: Iterable[str], sampling: SamplingConfig
+    ) -> None:
+        mel, theirs = model.config.mel, vocoder.config.mel
+        for name in ("sample_rate", "hop", "n_fft", "n_mels"):
+            if getattr(mel, name) != getattr(theirs, name):
+                raise ValueError(f"the vocoder's frames ({theirs.to_dict()}) are not the model's ({mel.to_dict()})")
+        if model.config.text_align == "letters" and not (duration is not None and duration.config.letters):
+            raise ValueError("the model needs the length of each letter; the duration model only predicts words'")
+        self.model, self.duration, self.vocoder = model, duration, vocoder
+        self.sampling = sampling
+        self.tokenizer = CharTokenizer(list(characters))
+        self._speaker: Any = None
+        self._phone_channels: dict[tuple[str, ...], PhoneChannel] = {}  # by inventory
+
+    @property
+    def sample_rate(self) -> int:
+        return cast(int, self.model.config.mel.sample_rate)
+
+    @property
+    def frame_rate(self) -> float:
+        return cast(float, self.model.config.mel.frame_rate)
+
+    @property
+    def uses_transcript(self) -> bool:
+        """Whether the voice needs a transcript, because the model continues its recording."""
+        return cast(bool, self.model.config.audio_prompt)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the model's languages, the usual one first."""
+        return self.model.config.languages or ("en",)
+
+    # ---- what a backend adds ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _running(self) -> AbstractContextManager[Any]:
+        """Return a context in which the backend runs networks without gradients, on the system's device."""
+
+    @abstractmethod
+    def _tensor(self, array: np.ndarray) -> Any:
+        """Move an array to the device; integers become the backend's index type."""
+
+    @abstractmethod
+    def _cast(self, tensor: Any) -> Any:
+        """Convert a tensor to the network's precision."""
+
+    @abstractmethod
+    def _float(self, tensor: Any) -> Any:
+        """Convert a tensor to float32."""
+
+    @abstractmethod
+    def _numpy(self, tensor: Any) -> np.ndarray:
+        """Return a tensor as float32."""
+
+    @abstractmethod
+    def _padded(self, items: Sequence[Any], filler: float = 0) -> Any:
+        """Pad tensors [T, ...] of unequal length at their ends and stack them: [B, max T, ...]."""
+
+    @abstractmethod
+    def _load_speaker_encoder(self) -> Any:
+        """Return the bundled speaker encoder."""
+
+    # ---- synthesis --------------------------------------------------------------------------------------------------
+
+    def predict_durations(self, pieces: list[Piece], voice: Voice, speed: float) -> list[float]:
+        """Return the predicted seconds of each piece at `speed`, without the pause after it."""
+        count = len(pieces)
+        durations = self._durations(pieces, [voice] * count, [speed] * count, [False] * count)
+        return [float(frames.sum()) / self.frame_rate for frames in durations]
+
+    def synthesize(
+        self, jobs: list[SynthesisRequest], progress: Callable[[float], None] | None = None
+    ) -> list[SynthesisResult]:
+        """Speak each request, float32 [S], about -1 to 1. Requests may differ in all but their sampling options.
+
+        Raises ValueError if they differ in those, for an option that this engine lacks, a missing transcript, a
+        language that is not in `languages`, or a text that is too long for one piece.
+        """
+        for job in jobs:
+            job.options.check_engine(self.sampling.OPTIONS)
+            unknown = [code for code, _ in job.piece.languages if code not in self.languages]
+            if unknown:
+                raise ValueError(
+                    f"{job.piece.text!r} is in {unknown[0]!r}; this model speaks {', '.join(self.languages)}"
+                )
+        with self._running():
+            pieces, voices = [job.piece for job in jobs], [job.voice for job in jobs]
+            speeds, extra = [job.options.speed for job in jobs], [job.extra_duration for job in jobs]
+            durations = self._durations(pieces, voices, speeds, extra)
+            results = []
+            for mel, piece, frames in zip(self._frames(jobs, durations, progress), pieces, durations, strict=True):
+                wave = self._numpy(self.vocoder(mel[None]))[0]
+                results.append(self._timed(wave, piece.text, frames))
+            return results
+
+    def copy_synthesis(self, samples: Samples) -> Samples:
+        """Send a recording [S] at the model's rate through log-mel frames and the vocoder."""
+        with self._running():
+            wave = self._tensor(np.asarray(samples, np.float32))[None]
+            return self._numpy(self.vocoder(self.vocoder_mel(wave)))[0]
+
+    def embedded(self, voice: Voice) -> Voice:
+        """Return the voice with its speaker vector, to be kept: computing it takes a moment.
+
+        A vector of another size is another encoder's and is replaced. Raises ValueError if the bundled encoder's
+        vectors are of another size, too.
+        """
+        wanted = self.model.config.speaker_dim
+        if not wanted or (voice.embedding is not None and len(voice.embedding) == wanted):
+            return voice
+        if self._speaker is None:
+            self._speaker = self._load_speaker_encoder()
+        with self._running():
+            vector = self._speaker.embed(voice.samples, self.sample_rate)
+        if len(vector) != wanted:
+            raise ValueError(
+                f"voice {voice.name!r}: the model needs a speaker vector of {wanted} numbers; the bundled encoder's "
+                f"vectors have {len(vector)}"
+            )
+        return dataclasses.replace(voice, embedding=vector)
+
+    def _frames(
+        self, jobs: list[SynthesisRequest], durations: list[np.ndarray], progress: Callable[[float], None] | None
+    ) -> list[Any]:
+        """Generate the log-mel frames [N, M] of each request from the durations of its text."""
+        options = shared_options(jobs, self.sampling.OPTIONS)
+        assert options.steps is not None and options.method is not None
+        assert options.cfg is not None and options.sway_coef is not None
+        config = self.model.config
+        voices = [job.voice for job in jobs]
+        prompts = [self._prompt(voice) for voice in voices] if config.audio_prompt else None
+        known = [0] * len(jobs) if prompts is None else [len(prompt) for prompt in prompts]
+        lengths = [k + max(MIN_FRAMES, round(float(d.sum()))) for k, d in zip(known, durations, strict=True)]
+        if max(lengths) > MAX_FRAMES:
+            raise ValueError(
+                f"a piece of {max(lengths) / self.frame_rate:.1f} s with its reference; the model speaks at most "
+                f"{MAX_FRAMES / self.frame_rate:.1f} s at once"
+            )
+        temperature = self.sampling.temperature if options.temperature is None else options.temperature
+        noise = solvers.starting_noise([job.seed for job in jobs], lengths, config.mel.n_mels, temperature)
+        mel = self.model.sample(
+            self._cast(self._tensor(noise)),
+            self._ids([self._read(job.piece.text, job.voice) for job in jobs]),
+            self._tensor(np.array(lengths)),
+            times=solvers.schedule(options.steps, options.sway_coef),
+            method=options.method,
+            cfg=options.cfg,
+            durations=self._stretch(durations, voices, known) if config.by_durations else None,
+            prompt=None if prompts is None else self._cast(self._padded(prompts)),
+            prompt_lengths=None if prompts is None else self._tensor(np.array(known)),
+            speaker=self._cast(self._vectors(voices)) if config.speaker_dim else None,
+            **self._text_channels(config, [job.piece for job in jobs]),
+            **self._semantic_codes(jobs, durations, lengths),
+            progress=progress,
+        )
+        return [self._float(m[k:length]) for m, k, length in zip(mel, known, lengths, strict=True)]
+
+    def _semantic_codes(
+        self, jobs: list[SynthesisRequest], durations: list[np.ndarray], lengths: list[int]
+    ) -> dict[str, Any]:
+        """Return what the network reads besides the text: here nothing; `codes.FramesSystem` adds semantic codes."""
+        return {}
+
+    def _timed(self, wave: Samples, text: str, frames: np.ndarray) -> SynthesisResult:
+        """Add to a wave [S] the times of its text's characters, if the duration model predicts their `frames`."""
+        if not self._predicts_characters:
+            return SynthesisResult(wave)
+        times = np.cumsum(np.concatenate(([0.0], frames)))
+        times *= len(wave) / self.sample_rate / times[-1]
+        # a text that is read with a space at both ends has lost its own
+        bare = self.model.config.audio_prompt or self.model.config.text_align == "pad"
+        first = 0 if bare else 1 - (len(text) - len(text.lstrip()))
+        places = np.clip(np.arange(len(text) + 1) + first, 0, len(frames))
+        return SynthesisResult(wave, times[places[1:]].astype(np.float32), start=float(times[places[0]]))
+
+    # ---- the networks' inputs ---------------------------------------------------------------------------------------
+
+    @property
+    def _predicts_characters(self) -> bool:
+        """Whether the duration model predicts the frames of each character."""
+        return self.duration is not None and self.duration.config.kind == "characters"
+
+    def _read(self, text: str, voice: Voice) -> str:
+        """Return the characters that the model reads for a text."""
+        if self.model.config.audio_prompt:
+            return f"{self._transcript(voice)} {text}"
+        if self.model.config.text_align == "pad":
+            return text
+        return f" {text.strip()} "  # the silences at both ends belong to a space, as in training
+
+    def _transcript(self, voice: Voice) -> str:
+        if not voice.transcript:
+            raise ValueError(
+                f"voice {voice.name!r} has no transcript; this model continues the reference recording and has to know "
+                "what is said in it"
+            )
+        return self.tokenizer.fit(voice.transcript)[0].strip()
+
+    def _ids(self, texts: list[str]) -> Any:
+        """Return character ids [B, T]."""
+        return self._padded([self._tensor(np.array(self.tokenizer.encode(t), np.int64)) for t in texts], FILLER)
+
+    def _text_channels(self, config: Any, pieces: list[Piece]) -> dict[str, Any]:
+        """Return the languages [B, T] and phones [B, T, 2] of the characters, if a network with `config` reads them.
+
+        Only networks without an audio prompt have them, so there is no reference text before the piece's.
+        """
+        channels: dict[str, Any] = {}
+        if not config.languages and not config.phones:
+            return channels
+        spoken = [self._character_languages(piece) for piece in pieces]
+        if config.languages:
+            numbers = {code: number for number, code in enumerate(config.languages)}
+            rows = [np.array([numbers.get(code, 0) for code in row], np.int64) for row in spoken]
+            channels["languages"] = self._padded([self._tensor(row) for row in rows])
+        if config.phones:
+            channel = self._phone_channels.setdefault(config.phones, PhoneChannel(config.phones))
+            ids = []
+            for piece, row in zip(pieces, spoken, strict=True):
+                shift = 1 - (len(piece.text) - len(piece.text.lstrip()))
+                given = [(start + shift, end + shift, phones) for start, end, phones in piece.phones]
+                ids.append(channel.ids(f" {piece.text.strip()} ", row, given))
+            channels["phones"] = self._padded([self._tensor(row.astype(np.int64)) for row in ids])
+        return channels
+
+    def _character_languages(self, piece: Piece) -> list[str]:
+        """Return the language of each character that the model reads for a piece: its text between two spaces."""
+        text, usual = piece.text, self.languages[0]
+        spoken = [code for code, count in piece.languages for _ in range(count)] or [usual] * len(text)
+        first = len(text) - len(text.lstrip())
+        spoken = spoken[first : first + len(text.strip())] or [usual]
+        return [spoken[0], *spoken[: len(text.strip())], spoken[-1]]
+
+    def _stretch(self, durations: list[np.ndarray], voices: list[Voice], known: list[int]) -> Any:
+        """Return the frames of each character that the model reads [B, T].
+
+        The reference's come first and add up to its `known` frames. None, for even stretching, if the duration model
+        does not predict characters.
+        """
+        if not self._predicts_characters:
+            return None
+        if self.model.config.audio_prompt:
+            spoken = self._character_frames([f"{self._transcript(voice)} " for voice in voices], voices)
+            durations = [
+                np.concatenate((reference * (k / reference.sum()), d))
+                for reference, k, d in zip(spoken, known, durations, strict=True)
+            ]
+        return self._padded([self._tensor(d) for d in durations])
+
+    def _durations(
+        self, pieces: list[Piece], voices: list[Voice], speeds: list[float], extra_duration: list[bool]
+    ) -> list[np.ndarray]:
+        """Return the frames of each character of each piece, or one number for the whole if the model predicts that.
+
+        Only the new speech counts and is scaled by its speed, never the reference.
+        """
+        with self._running():
+            if self._predicts_characters:
+                return self._character_durations(pieces, voices, speeds, extra_duration)
+            texts = [piece.text for piece in pieces]
+            if self.duration is not None:
+                return self._total_durations(texts, voices, speeds)
+        results = []
+        for text, voice, speed in zip(texts, voices, speeds, strict=True):
+            spoken = max(1, len(self._transcript(voice).encode()))
+            pace = len(voice.samples) / self.model.config.mel.hop / spoken  # frames a byte
+            results.append(np.array([pace * len(text.encode()) / speed], np.float32))
+        return results
+
+    def _character_durations(
+        self, pieces: list[Piece], voices: list[Voice], speeds: list[float], extra_duration: list[bool]
+    ) -> list[np.ndarray]:
+        read = [self._read(piece.text, voice) for piece, voice in zip(pieces, voices, strict=True)]
+        results = []
+        channels = self._text_channels(self.duration.config, pieces)
+        frames = self._character_frames(read, voices, channels)
+        for whole, voice, speed, extra, f in zip(read, voices, speeds, extra_duration, frames, strict=True):
+            reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
+            own = f[reference:].copy()
+            if not reference and whole[0] == whole[-1] == " ":  # a word that sounds up to the edge is truncated there
+                if extra and own.sum() < self.sampling.min_seconds * self.frame_rate:
+                    own *= EXTRA_DURATION
+                own[[0, -1]] = np.maximum(own[[0, -1]], EXTRA_EDGE_FRAMES if extra else EDGE_FRAMES)
+            results.append(own / speed)
+        return results
+
+    def _total_durations(self, texts: list[str], voices: list[Voice], speeds: list[float]) -> list[np.ndarray]:
+        results = []
+        for text, voice, speed in zip(texts, voices, speeds, strict=True):
+            prompt, ids = self._prompt(voice), self._ids([self._read(text, voice)])
+            # The model reads no more of the text than there are frames. As published, a short reference is padded with
+            # zeros, which count as its frames.
+            size = max(len(prompt), ids.shape[1])
+            mel = self._padded([prompt, self._tensor(np.zeros((size, prompt.shape[1]), np.float32))])[:1]
+            total = self.duration.predict(mel, ids, self._tensor(np.array([size])))
+            left = float(total[0]) * self.frame_rate - len(prompt)
+            results.append(np.array([max(left, MIN_FRAMES) / speed], np.float32))
+        return results
+
+    def _character_frames(
+        self, read: list[str], voices: list[Voice], channels: dict[str, Any] | None = None
+    ) -> list[np.ndarray]:
+        """Return the frames of each character of each reading, at its natural speed; `channels` are of its text."""
+        speaker = self._vectors(voices) if self.duration.config.speaker_dim else None
+        frames = self._numpy(self.duration.predict(self._ids(read), speaker, **(channels or {})))
+        own = [f[: len(t)] for t, f in zip(read, frames, strict=True)]
+        if self.model.config.text_align == "letters":
+            return own
+        return [evenly_in_words(t, f) for t, f in zip(read, own, strict=True)]
+
+    def _prompt(self, voice: Voice) -> Any:
+        """Return the log-mel frames [N, M] of the reference recording."""
+        return self.log_mel(self._tensor(np.ascontiguousarray(voice.samples, np.float32))[None])[0]
+
+    def _vectors(self, voices: list[Voice]) -> Any:
+        """Return speaker vectors [B, V]; those that are missing are computed from the recordings."""
+        vectors = [cast(np.ndarray, self.embedded(voice).embedding) for voice in voices]
+        return self._tensor(np.stack(vectors).astype(np.float32))

@@ -1,0 +1,56 @@
+"""Symbols, operators and the remaining numbers of English text as words: "a <= b" is "a at most b"."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from vivavoce.text.characters import SYMBOLS, Rule, numeric, padded, rule
+from vivavoce.text.english_numbers import DECIMAL, digits, number
+from vivavoce.text.english_tables import GREEK
+
+
+def superscript(m: re.Match[str]) -> str:
+    power = unicodedata.normalize("NFKC", m[0]).replace("−", "-").replace("-", "minus ")
+    return padded(m, {"2": "squared", "3": "cubed"}.get(power, f"to the power of {power}"))
+
+
+def symbol(m: re.Match[str]) -> str:
+    return padded(m, SYMBOLS[m[0]])
+
+
+def operator(m: re.Match[str]) -> str:
+    said = {"<=": "at most", ">=": "at least", "!=": "does not equal", "==": "equals", "->": "to", "=>": "to"}
+    return padded(m, (said | {"+/-": "plus or minus", "<": "less than", ">": "greater than"})[m[0].strip()])
+
+
+POWERS: tuple[Rule, ...] = (
+    rule("superscript", r"(?<=[\w)])[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", superscript, "⁰¹²³⁴⁵⁶⁷⁸⁹"),
+    rule("unit", r"(?<=\d)\s?(?:º\s?|°\s)(?=[CF](?!\w))", "°", "º°"),
+)
+
+RULES: tuple[Rule, ...] = (
+    rule("number sign", r"#(?=\d)", lambda m: padded(m, "number"), "#"),
+    rule("number sign", r"(?<=\b[A-Z])#", lambda m: padded(m, "sharp"), "#"),
+    rule("number sign", r"#(?=\w)", lambda m: padded(m, "hash"), "#"),
+    rule("operator", r"\+/-|(?<![<>=!-])(?:<=|>=|!=|==|->|=>)(?![<>=])", operator, "<>=+"),
+    rule("operator", r"(?<=\s)[<>](?=\s)|(?<![^\s(])[<>](?=\d)", operator, "<>=+"),
+    rule("divided by", r"(?<=[\d)])\s/\s(?=[\d(])", " divided by ", "/"),
+    numeric("times", r"(?<=\d)\s?\*\s?(?=\d)", " times "),
+    numeric("about", r"[~∼](?=\d)", lambda m: padded(m, "about")),
+    rule("power", r"(?<=[\w)])\^(-?)(?=\w)", lambda m: f" to the power of {'minus ' if m[1] else ''}", "^"),
+    rule("underscore", r"(?<=\w)_(?=\w)", " underscore ", "_"),
+    rule(
+        "Greek",
+        r"(?<![\u0370-\u03ff\u1f00-\u1fff])[α-ωΑ-Ω](?![\u0370-\u03ff\u1f00-\u1fff])",
+        lambda m: padded(m, GREEK[m[0]]) if m[0] in GREEK else m[0],
+        "".join(GREEK),
+    ),
+    rule("symbol", "[" + re.escape("".join(SYMBOLS)) + "]", symbol, "".join(SYMBOLS)),
+)
+
+NUMBERS: tuple[Rule, ...] = (
+    numeric("decimal", r"(?<![\w.])\.(\d+)", lambda m: padded(m, f"point {digits(m[1])}")),
+    numeric("list", r"(?<=\d),(?=\d{1,2}(?!\d)|\d{4})", ", "),
+    numeric("number", DECIMAL, lambda m: padded(m, number(m[0]))),
+)

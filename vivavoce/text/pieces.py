@@ -1,0 +1,19 @@
+"""A piece of text: the unit that a model speaks at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text for one model call, and the silence after it in seconds.
+
+    languages: runs (code, number of characters) that cover `text`; (): all of it is in the system's first language.
+    phones: pronunciations that were given for words, as (start, end, phones); a model without phones ignores them.
+    """
+
+    text: str
+    pause: float
+    languages: tuple[tuple[str, int], ...] = ()
+    phones: tuple[tuple[int, int, str], ...] = ()
