@@ -1,12 +1,19 @@
-"""Voices: a reference recording, its transcript and its speaker vector. Built-in, from a recording, or saved.
+"""Voices: a reference recording, its transcript, its speaker vector and, if it was trained, its weights.
+
+Built-in, from a recording, saved in a file, or in the user's voices folder. That holds NAME.voice for each voice; it is
+VIVAVOCE_VOICES, or where the system keeps a user's data, and the server lists the voices in it, too.
 
 Knows nothing about engines, and does not compute speaker vectors: models.speaker_* and models.ecapa_torch do.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
+import re
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +27,8 @@ from safetensors.numpy import load_file, save
 from vivavoce.audio.dsp import SAMPLE_RATE, Samples, fade, frame_db, level, trim_silence
 from vivavoce.audio.files import atomic_write
 from vivavoce.audio.io import Source, read
+from vivavoce.bundles import VoiceWeights, is_bundle, read_bundle, read_extras, write_bundle
 from vivavoce.config import ASSETS, BUILTIN_VOICES
-
-FOLDER = ASSETS / "voices"
 
 # dBFS rms: about the mean of the bundled models' training corpus, -21.9; the built-in voices have -24.4 to -21.2
 VOICE_DB = -22.0
@@ -32,6 +38,12 @@ CUT_SECONDS = 3.0  # a recording that is too long is cut at the quietest place i
 READ_SECONDS = 60.0  # no more of a recording is decoded
 SILENCE_DB = -60.0  # dBFS: a recording whose loudest 10 ms are below this has no speech in it
 FORMAT = "vivavoce-voice"
+BUNDLE = ".voice"  # extension of files that `Voice.save` writes as bundles
+FOLDER = ASSETS / "voices"
+VARIABLE = "VIVAVOCE_VOICES"
+MAX_NAME = 60  # characters
+_NAME = re.compile(r"\w[\w -]*", re.ASCII)
+_SERVER_ID = re.compile(r"voice_[0-9a-f]{32}")  # ids that the server gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +53,8 @@ class Voice:
     samples: reference recording, float32 [S] at 24 kHz. transcript: what is said in it, None if that is unknown.
     embedding: speaker vector, float32 [V], None if it has not been computed. The bundled models need a unit vector with
     V = 256, published WhisperSpeech needs SpeechBrain's ECAPA-TDNN with V = 192; both compute their own from `samples`
-    if V differs. licence: the terms under which the voice may be used. language: ISO 639 code.
+    if V differs. licence: the terms under which the voice may be used. consent: who agreed to what, and when.
+    language: ISO 639 code. weights: what training has changed in the model; None for a voice that is only cloned.
     Raises ValueError for samples or an embedding of another type or shape, and for an embedding of zeros.
     """
 
@@ -52,6 +65,8 @@ class Voice:
     licence: str = "not stated"
     description: str = ""
     language: str = "en"
+    consent: str = ""
+    weights: VoiceWeights | None = None
 
     def __post_init__(self) -> None:
         for field in ("samples", "embedding"):
@@ -67,7 +82,7 @@ class Voice:
             object.__setattr__(self, field, array.astype(np.float32, copy=False))
 
     def __repr__(self) -> str:
-        known = [name for name in ("transcript", "embedding") if getattr(self, name) is not None]
+        known = [name for name in ("transcript", "embedding", "weights") if getattr(self, name) is not None]
         return f"Voice({self.name!r}, {self.duration:.1f} s at {self.sample_rate} Hz{''.join(f', {n}' for n in known)})"
 
     @property
@@ -119,26 +134,43 @@ class Voice:
         return cls(name, wave, transcript, description="from a recording")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the voice to one file for `Voice.load`: safetensors, with the texts as its metadata.
+        """Write the voice to one file for `Voice.load`.
 
+        A name that ends in .voice gives a bundle (`bundles`), and so do trained weights. Any other gives
+        safetensors, with the texts as its metadata.
         Raises ValueError for a missing folder, OSError if the system refuses to write.
         """
+        target = Path(os.fspath(path))
+        words = {"name": self.name, "licence": self.licence, "description": self.description}
+        words |= {"language": self.language}
+        if self.consent:
+            words["consent"] = self.consent
+        if self.transcript is not None:
+            words["transcript"] = self.transcript
+        if self.weights is not None or target.suffix.lower() == BUNDLE:
+            weights, extras, training = {}, {}, {}
+            if (trained := self.weights) is not None:
+                weights = {part: (base, trained.content(part)) for part, base in trained.base.items()}
+                extras, training = read_extras(trained.path), read_bundle(trained.path).training
+            write_bundle(target, words, self.samples, self.embedding, weights, training, extras)
+            return
         tensors = {"samples": np.ascontiguousarray(self.samples)}
         if self.embedding is not None:
             tensors["embedding"] = np.ascontiguousarray(self.embedding)
-        words = {"format": FORMAT, "version": "1", "sample_rate": str(self.sample_rate)}
-        words |= {"name": self.name, "licence": self.licence}
-        words |= {"description": self.description, "language": self.language}
-        if self.transcript is not None:
-            words["transcript"] = self.transcript
-        atomic_write(Path(os.fspath(path)), save(tensors, metadata=words))
+        words |= {"format": FORMAT, "version": "1", "sample_rate": str(self.sample_rate)}
+        atomic_write(target, save(tensors, metadata=words))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Voice:
-        """Read a file that `save` wrote. Raises ValueError, naming the file, if it is missing or not a saved voice."""
+        """Read a file that `save` wrote. Raises ValueError, naming the file, if it is missing or not a saved voice.
+
+        The weights of a bundle stay in the file until a model speaks with them.
+        """
         name = os.fspath(path)
         if not os.path.isfile(name):
             raise ValueError(f"{name[:200]}: no such file")
+        if is_bundle(Path(name)):
+            return cls._from_bundle(Path(name))
         try:
             with safetensors.safe_open(name, framework="numpy") as file:
                 words: dict[str, str] = file.metadata() or {}
@@ -150,7 +182,8 @@ class Voice:
         if (words.get("version"), words.get("sample_rate")) != ("1", str(SAMPLE_RATE)):
             found = f"version {words.get('version')}, {words.get('sample_rate')} Hz"
             raise ValueError(f"{name}: a saved voice of {found}; this release reads version 1, {SAMPLE_RATE} Hz")
-        about = {key: words[key] for key in ("licence", "description", "language") if key in words}
+        known = ("licence", "description", "language", "consent")
+        about: dict[str, Any] = {key: words[key] for key in known if key in words}
         transcript, embedding = words.get("transcript"), tensors.get("embedding")
         if tensors["samples"].size > READ_SECONDS * SAMPLE_RATE:
             seconds = tensors["samples"].size / SAMPLE_RATE
@@ -160,6 +193,91 @@ class Voice:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
+    @classmethod
+    def _from_bundle(cls, path: Path) -> Voice:
+        found = read_bundle(path)
+        texts: dict[str, Any] = {name: text for name, text in found.texts.items() if name not in ("created", "name")}
+        name, weights = found.texts.get("name", path.stem), found.weights
+        try:
+            return cls(name, found.samples, embedding=found.embedding, weights=weights, **texts)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+
+def own_folder() -> Path:
+    """Return the user's voices folder, which need not exist."""
+    if given := os.environ.get(VARIABLE):
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "vivavoce" / "voices"
+
+
+def check_name(name: str) -> str:
+    """Return a name for a voice of the user. Raises ValueError for one that is built-in or no file name."""
+    if name in BUILTIN_VOICES:
+        raise ValueError(f"{name!r} is a built-in voice; choose another name with --name")
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME or _SERVER_ID.fullmatch(name):
+        raise ValueError(
+            f"a voice cannot be named {name!r}; a name has 1 to {MAX_NAME} letters, digits, spaces, - and _, and "
+            "begins with a letter or digit"
+        )
+    return name
+
+
+def own_path(name: str, folder: Path | None = None) -> Path | None:
+    """Return the file of a voice of the user; None if there is none, or it cannot be a name."""
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME or name in BUILTIN_VOICES:
+        return None
+    path = (folder or own_folder()) / f"{name}{BUNDLE}"
+    return path if path.is_file() else None
+
+
+def own_names(folder: Path | None = None) -> list[str]:
+    """Return the names of the voices in the user's folder, in alphabetical order."""
+    found = (folder or own_folder()).glob(f"*{BUNDLE}")
+    return sorted(path.stem for path in found if own_path(path.stem, folder) is not None)
+
+
+def add_voice(path: str | os.PathLike[str], name: str | None = None) -> Voice:
+    """Copy the file of a voice into the user's folder, as a bundle, and return the voice.
+
+    name: to call it by; None: its own. Everything in the file is read and checked. Raises ValueError for a damaged
+    file, an unusable name, and one that is in use by another voice.
+    """
+    voice = Voice.load(path)
+    source = Path(os.fspath(path))
+    name = check_name(voice.name if name is None else name)
+    if is_bundle(source):
+        read_bundle(source, complete=True)
+    folder = own_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = folder / f"{name}{BUNDLE}"
+    if target.exists() and not os.path.samefile(target, source):
+        raise ValueError(f"there is a voice {name!r} already; remove it first, or choose another name with --name")
+    if is_bundle(source) and name == voice.name:
+        content = source.read_bytes()
+        atomic_write(target, content)
+    else:
+        dataclasses.replace(voice, name=name).save(target)
+    target.chmod(0o600)
+    return Voice.load(target)
+
+
+def remove_voice(name: str) -> Path:
+    """Delete a voice from the user's folder and return the path that it had. Raises ValueError if there is none."""
+    if name in BUILTIN_VOICES:
+        raise ValueError(f"{name!r} is a built-in voice, which cannot be removed")
+    path = own_path(name)
+    if path is None:
+        raise ValueError(f"no voice {name!r} in {own_folder()}; there are {', '.join(own_names()) or 'none'}")
+    path.unlink()
+    return path
+
 
 def voices() -> list[Voice]:
     """Return the built-in voices, in order of their names."""
@@ -167,7 +285,7 @@ def voices() -> list[Voice]:
 
 
 def find_voice(name: str | os.PathLike[str]) -> Voice:
-    """Return a built-in voice by its name, or a saved one by its path, which has a folder or an extension.
+    """Return a voice by its name, as `get`, or a saved one by its path, which has a folder or an extension.
 
     Not for names from strangers: they could name any file. Raises ValueError as `get` and `Voice.load` do.
     """
@@ -178,9 +296,19 @@ def find_voice(name: str | os.PathLike[str]) -> Voice:
 
 
 def get(name: str) -> Voice:
-    """Return a built-in voice. Raises ValueError, listing them all, if there is none of that name."""
-    if name not in BUILTIN_VOICES:
-        raise ValueError(f"unknown voice {name!r}; built in are {', '.join(BUILTIN_VOICES)}")
+    """Return a built-in voice, or one of the user's. Raises ValueError, listing them all, if there is none."""
+    if name in BUILTIN_VOICES:
+        return _builtin(name)
+    path = own_path(name) if isinstance(name, str) else None
+    if path is None:
+        own = own_names()
+        added = f"; added are {', '.join(own)}" if own else ""
+        raise ValueError(f"unknown voice {name!r}; built in are {', '.join(BUILTIN_VOICES)}{added}")
+    return dataclasses.replace(Voice.load(path), name=name)
+
+
+@functools.cache  # decoding the recording takes longer than planning a sentence
+def _builtin(name: str) -> Voice:
     table: list[dict[str, Any]] = json.loads((FOLDER / "voices.json").read_text(encoding="utf-8"))["voices"]
     entry = next(e for e in table if e["name"] == name)
     about = {key: entry[key] for key in ("transcript", "licence", "description", "language")}

@@ -440,7 +440,8 @@ def _digest(*values: Any) -> str:
 
 def _voice_digest(voice: Voice) -> str:
     vector = None if voice.embedding is None else voice.embedding.tobytes().hex()
-    return _digest(voice.name, voice.transcript, voice.samples.tobytes().hex(), vector)
+    trained = () if voice.weights is None else (voice.weights.digest,)
+    return _digest(voice.name, voice.transcript, voice.samples.tobytes().hex(), vector, *trained)
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from vivavoce.checkpoints import published
+from vivavoce.checkpoints.difference import WeightDifference, changes_for
 from vivavoce.checkpoints.published import check_rows
 from vivavoce.checkpoints.resolve import find, read_config
 from vivavoce.config import ASSETS, DEVICES, FLOATS, Config, MelConfig, require_choice
@@ -25,6 +26,7 @@ from vivavoce.text.tokenizer import read_vocabulary
 
 # Numbers up to these are allowed in any config: some are not sizes or counts of tensors, such as a text's length.
 LEAST_SIZE, LEAST_COUNT = 1 << 16, 256
+SETTINGS = ("model", "characters", "sampling", "duration", "vocoder", "tokens")  # of a nanospeech folder
 Weights = Mapping[str, Any]  # tensors of the backend, by name
 Shape = tuple[int, ...]
 
@@ -37,8 +39,9 @@ class Backend:
     # Checks that a class, given its config, makes a network for these weights, then builds and fills it. The path is
     # for messages.
     build: Callable[[Callable[[Any], Any], Config, Weights, Path], Any]
-    # The same for a safetensors file, whose header is checked before its tensors are read.
-    load: Callable[[Callable[[Any], Any], Config, Path], Any]
+    # The same for a safetensors file, whose header is checked before its tensors are read. A fourth argument is a
+    # difference that is added to them (`difference.add`).
+    load: Callable[..., Any]
     nanospeech: Callable[[NanospeechConfig], Any]
     duration: Callable[[DurationConfig], Any]
     vocoder: Callable[[VocoderConfig], Any]
@@ -56,35 +59,48 @@ class NanospeechParts:
     tokens: dict[str, Any] = field(default_factory=dict)  # describes the semantic codes that it reads, if any
 
 
-def load_nanospeech(folder: Path, backend: Backend, duration: Path | None = None) -> NanospeechParts:
+def load_nanospeech(
+    folder: Path, backend: Backend, duration: Path | None = None, difference: WeightDifference | None = None
+) -> NanospeechParts:
     """Load a folder in our format or in the published one. Raises ValueError for files that do not fit.
 
     duration: the duration model's folder, for a folder in our format; None: the one that its config.json names.
+    difference: the trained weights of a voice, for a folder in our format.
     """
     if (folder / "config.json").exists():
-        return _own_nanospeech(folder, backend, duration)
+        return _own_nanospeech(folder, backend, duration, difference)
+    if difference is not None:
+        raise ValueError(f"voice {difference.voice!r} was trained from another model than {folder}")
     if (folder / "vocab.txt").exists() and (folder / "model.safetensors").exists():
         return _published_nanospeech(folder, backend)
     raise ValueError(f"{folder}: neither config.json nor a published model.safetensors with vocab.txt is there")
 
 
-def _own_nanospeech(folder: Path, backend: Backend, other: Path | None) -> NanospeechParts:
-    values = read_config(folder, "nanospeech", ("model", "characters", "sampling", "duration", "vocoder", "tokens"))
+def duration_folder(folder: Path) -> Path:
+    """Return the folder of the duration model that a nanospeech folder names. Raises ValueError as `read_config`."""
+    name = read_config(folder, "nanospeech", SETTINGS).get("duration", "bundled")
+    return ASSETS / "duration" if name == "bundled" else folder / name
+
+
+def _own_nanospeech(
+    folder: Path, backend: Backend, other: Path | None, difference: WeightDifference | None
+) -> NanospeechParts:
+    values = read_config(folder, "nanospeech", SETTINGS)
     where = folder / "config.json"
     config = NanospeechConfig.from_dict(values.get("model", {}), str(where))
     characters = list(values.get("characters", ""))
     _check_vocabulary(where, config.vocab_size, characters)
-    model = backend.load(backend.nanospeech, config, folder / "model.safetensors")
+    path = folder / "model.safetensors"
+    model = backend.load(backend.nanospeech, config, path, changes_for(difference, "nanospeech", path))
 
-    if other is None:
-        name = values.get("duration", "bundled")
-        other = ASSETS / "duration" if name == "bundled" else folder / name
+    other = other or duration_folder(folder)
     theirs = read_config(other, "duration", ("model", "characters"))
     if list(theirs.get("characters", "")) != characters:
         raise ValueError(f"{other / 'config.json'}: its characters differ from those of {where}")
     duration_config = DurationConfig.from_dict(theirs.get("model", {}), str(other / "config.json"))
     _check_vocabulary(other / "config.json", duration_config.vocab_size, characters)
-    duration = backend.load(backend.duration, duration_config, other / "model.safetensors")
+    path = other / "model.safetensors"
+    duration = backend.load(backend.duration, duration_config, path, changes_for(difference, "duration", path))
     sampling = SamplingConfig.from_dict(values.get("sampling", {}), str(where))
     tokens = values.get("tokens", {})
     if not isinstance(tokens, dict):

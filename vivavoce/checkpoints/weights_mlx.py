@@ -9,11 +9,13 @@ from typing import TypeVar, cast
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from mlx.utils import tree_flatten
 from safetensors.mlx import load_file, save
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.checkpoints import weights
+from vivavoce.checkpoints.difference import Tensors, WeightDifference, add
 from vivavoce.checkpoints.weights import NanospeechParts, check_shapes, check_sizes, choose_device
 from vivavoce.config import Config
 from vivavoce.models.nanospeech_mlx import Nanospeech, duration_model
@@ -70,13 +72,18 @@ def build(network: Callable[[C], Model], config: C, weights: Mapping[str, mx.arr
     return fill(_checked(network, config, shapes, where), weights, where)
 
 
-def load_model(network: Callable[[C], Model], config: C, path: Path) -> Model:
+def load_model(network: Callable[[C], Model], config: C, path: Path, changes: Tensors | None = None) -> Model:
     """Build a network and fill it from a safetensors file, whose header is checked before its tensors are read.
 
-    Raises ValueError, naming the file, if it is missing, damaged or does not fit the config.
+    changes: a difference that is added to the weights. Raises ValueError, naming the file, if it is missing,
+    damaged or does not fit the config.
     """
     model = _checked(network, config, weights.read_shapes(path), path)
-    return fill(model, read_weights(path), path)
+    tensors = read_weights(path)
+    if changes is not None:
+        arrays = {name: np.array(tensor.astype(mx.float32)) for name, tensor in tensors.items()}
+        tensors = {name: mx.array(array) for name, array in add(arrays, changes, str(path)).items()}
+    return fill(model, tensors, path)
 
 
 def _checked(network: Callable[[C], Model], config: C, given: Mapping[str, weights.Shape], where: Path) -> Model:
@@ -125,9 +132,9 @@ def quantise(model: Nanospeech, bits: int) -> None:
 BACKEND = weights.Backend(read_weights, build, load_model, Nanospeech, duration_model, Vocoder)
 
 
-def load_nanospeech(folder: Path) -> NanospeechParts:
+def load_nanospeech(folder: Path, difference: WeightDifference | None = None) -> NanospeechParts:
     """Load a nanospeech folder, as `weights.load_nanospeech`."""
-    return weights.load_nanospeech(folder, BACKEND)
+    return weights.load_nanospeech(folder, BACKEND, difference=difference)
 
 
 def load_vocoder(name: str, beside: Path | None = None) -> Vocoder:

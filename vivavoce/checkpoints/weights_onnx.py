@@ -15,6 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from vivavoce.checkpoints import weights
+from vivavoce.checkpoints.difference import Tensors, WeightDifference, add
 from vivavoce.checkpoints.resolve import FORMAT, NeedsTorch
 from vivavoce.config import ASSETS, Config
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
@@ -67,10 +68,15 @@ class _Outline:
     def __init__(self, kind: str, config: Any, make: Callable[..., Any], graphs: tuple[str, ...]) -> None:
         self.kind, self.config, self.make, self.graphs = kind, config, make, graphs
 
-    def filled(self, path: Path) -> Any:
-        """Return the network with the weights of a file. Raises NeedsTorch if there are no graphs for its config."""
+    def filled(self, path: Path, changes: Tensors | None = None) -> Any:
+        """Return the network with the weights of a file, to which a difference may be added.
+
+        Raises NeedsTorch if there are no graphs for its config.
+        """
         folder, about = self._find(path)
         tensors = read_weights(path)
+        if changes is not None:
+            tensors = {**add(tensors, changes, str(path))}
         opened = []
         for name in self.graphs:
             values = {}
@@ -117,8 +123,8 @@ def backend(int8: bool = False) -> weights.Backend:
     """Return the description of this backend. int8: the graphs with 8-bit weights, where there are any."""
     suffix = ".int8" if int8 else ""
 
-    def load(network: Callable[[Any], _Outline], config: Config, path: Path) -> Any:
-        return network(config).filled(path)
+    def load(network: Callable[[Any], _Outline], config: Config, path: Path, changes: Tensors | None = None) -> Any:
+        return network(config).filled(path, changes)
 
     def nanospeech(config: NanospeechConfig) -> _Outline:
         return _Outline("nanospeech", config, OnnxNanospeech, ("text", f"flow{suffix}"))
@@ -137,9 +143,11 @@ def _published(*args: Any) -> Any:
     raise NeedsTorch(f"{where}: a published checkpoint, which needs PyTorch: pip install vivavoce[torch]")
 
 
-def load_nanospeech(folder: Path, int8: bool = False) -> weights.NanospeechParts:
+def load_nanospeech(
+    folder: Path, int8: bool = False, difference: WeightDifference | None = None
+) -> weights.NanospeechParts:
     """Load a nanospeech folder, as `weights.load_nanospeech`. Raises NeedsTorch if only PyTorch can run it."""
-    return weights.load_nanospeech(folder, backend(int8))
+    return weights.load_nanospeech(folder, backend(int8), difference=difference)
 
 
 def load_vocoder(name: str, beside: Path | None = None, int8: bool = False) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vivavoce.checkpoints import weights
+from vivavoce.checkpoints.difference import Tensors, WeightDifference, add
 from vivavoce.checkpoints.pickle_torch import read_pickle
 from vivavoce.checkpoints.weights import NanospeechParts, check_shapes, check_sizes, choose_device
 from vivavoce.config import Config
@@ -63,13 +64,18 @@ def build(network: Callable[[C], Model], config: C, weights: Mapping[str, Tensor
     return fill(network(config), weights, where)
 
 
-def load_model(network: Callable[[C], Model], config: C, path: Path) -> Model:
+def load_model(network: Callable[[C], Model], config: C, path: Path, changes: Tensors | None = None) -> Model:
     """Build a network and fill it from a safetensors file, whose header is checked before its tensors are read.
 
-    Raises ValueError, naming the file, if it is missing, damaged or does not fit the config.
+    changes: a difference that is added to the weights. Raises ValueError, naming the file, if it is missing,
+    damaged or does not fit the config.
     """
     _check(network, config, weights.read_shapes(path), path)
-    return fill(network(config), read_weights(path), path)
+    tensors = read_weights(path)
+    if changes is not None:
+        arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in add(arrays, changes, str(path)).items()}
+    return fill(network(config), tensors, path)
 
 
 def _check(network: Callable[[C], nn.Module], config: C, given: Mapping[str, weights.Shape], where: Path) -> None:
@@ -118,9 +124,9 @@ def _shapes(weights: Mapping[str, Tensor], where: Path) -> dict[str, tuple[int, 
 BACKEND = weights.Backend(read_weights, build, load_model, Nanospeech, duration_model, Vocoder)
 
 
-def load_nanospeech(folder: Path) -> NanospeechParts:
+def load_nanospeech(folder: Path, difference: WeightDifference | None = None) -> NanospeechParts:
     """Load a nanospeech folder, as `weights.load_nanospeech`."""
-    return weights.load_nanospeech(folder, BACKEND)
+    return weights.load_nanospeech(folder, BACKEND, difference=difference)
 
 
 def load_vocoder(name: str, beside: Path | None = None) -> Vocoder:

@@ -38,9 +38,9 @@ from vivavoce.cli.prepare_flags import PlaceFlags, RecordingFlags, TokenFlags, V
 from vivavoce.cli.reading import completion, feed, speechd, watch
 from vivavoce.cli.serve_flags import McpFlags, ServeFlags, WyomingFlags
 from vivavoce.cli.speak import speak
-from vivavoce.cli.terminal import LiteralHelp, print_line, print_table, progress_bar, rate_of, run
+from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, rate_of, run
+from vivavoce.cli.voices import app as voices
 from vivavoce.voices import get as get_voice
-from vivavoce.voices import voices as builtin_voices
 
 _SIMILAR = 0.75  # how close a word must be to a command's name to count as a misspelling of it, 0 to 1
 
@@ -96,6 +96,7 @@ app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=Fals
 for _function in (speak, watch, feed, speechd, completion):
     app.command(_function.__name__, cls=Command)(_function)
 app.command("convert-voice", cls=Command)(convert_voice)
+app.add_typer(voices, name="voices")
 
 
 def _print_version(wanted: bool) -> None:
@@ -129,13 +130,6 @@ def _requires(command: str, extra: str) -> Iterator[None]:
 
 
 # --- speech ----------------------------------------------------------------------------------------------------------
-
-
-@app.command("voices", cls=Command)
-def voices() -> None:
-    """List the built-in voices: name, description, language, licence."""
-    rows = [(v.name, v.description, v.language, v.licence) for v in builtin_voices()]
-    print_table(("name", "description", "language", "licence"), rows)
 
 
 @dataclass(frozen=True)

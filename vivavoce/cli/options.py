@@ -88,8 +88,8 @@ class VoiceFlags(Flags):
     voice: Annotated[
         str | None,
         typer.Option(
-            help=f"A built-in voice (default: {DEFAULTS.voice}; 'vivavoce voices' lists all), or the file of a saved "
-            f"voice, such as me.safetensors."
+            help=f"A voice that 'vivavoce voices' lists (default: {DEFAULTS.voice}), or the file of a saved one, such "
+            f"as me.voice."
         ),
     ] = None
     ref_audio: Annotated[

@@ -35,7 +35,7 @@ from vivavoce.evaluate.clips import (
 from vivavoce.metrics.packages import versions
 from vivavoce.systems.load import part_settings
 from vivavoce.text.segments import parse_language
-from vivavoce.voices import Voice, get
+from vivavoce.voices import Voice, find_voice, get
 
 if TYPE_CHECKING:
     from vivavoce.synthesis.tts import TTS
@@ -184,8 +184,8 @@ def _check_combination(request: Request, models: list[str], folders: list[Path],
 
 
 def _voices(names: Sequence[str]) -> list[Voice]:
-    """Load built-in voices by name and saved ones from their file."""
-    found = [Voice.load(name) if name.endswith(".safetensors") else get(name) for name in names]
+    """Load voices by name and saved ones from their file."""
+    found = [find_voice(name) for name in names]
     for name, voice in zip(names, found, strict=True):
         if [v.name for v in found].count(voice.name) > 1 or (voice.name in BUILTIN_VOICES and name != voice.name):
             raise ValueError(f"--voices: {name} is one of two voices called {voice.name!r}; each needs its own name")
@@ -260,7 +260,11 @@ def _spoken_group(
         data = io.BytesIO(audio.encode(speech.samples, speech.sample_rate, "wav"))
         return audio.read(data, speech.sample_rate), speech.sample_rate
 
-    identities = [fingerprint(v.name, v.transcript, v.samples.tobytes().hex()) for v in voices]
+    trained = ["" if v.weights is None else v.weights.digest for v in voices]
+    identities = [
+        fingerprint(v.name, v.transcript, v.samples.tobytes().hex(), *([weights] if weights else []))
+        for v, weights in zip(voices, trained, strict=True)
+    ]
     items = []
     for i, sentence in enumerate(sentences):
         try:

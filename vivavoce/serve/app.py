@@ -265,6 +265,7 @@ def _voice(info: VoiceInfo, aliases: VoiceAliases, notices: list[str] | None = N
         description=info.description,
         language=info.language,
         licence=info.licence,
+        consent=info.consent,
         aliases=aliases.of(info.id),
         notices=notices or [],
     )

@@ -22,6 +22,7 @@ from vivavoce.serve.settings import ServeConfig
 from vivavoce.serve.speech import Service
 from vivavoce.serve.stream import add_stream
 from vivavoce.serve.voices import VoiceStore
+from vivavoce.voices import VARIABLE
 
 BACKLOG = 512  # connections that may wait to be accepted
 MAX_MESSAGE = 1 << 20  # bytes of a message from a WebSocket client
@@ -97,6 +98,7 @@ def serve(settings: ServeConfig, worker_main: WorkerMain, build: Build) -> None:
     Raises ValueError as `load` does, and if the address cannot be used.
     """
     logs.configure(settings.log_level)
+    os.environ[VARIABLE] = str(settings.voices_folder())  # for the names in voice tags
     listener = bind(settings.host, settings.port)
     config, pool = build_server(settings, worker_main, build)
 

@@ -120,6 +120,7 @@ class Voice(BaseModel):
     description: str
     language: str
     licence: str
+    consent: str = Field("", description="Extension: what the speaker agreed to.")
     aliases: list[str] = Field([], description="Extension: other names that stand for this voice, such as OpenAI's.")
     notices: list[str] = Field([], description="Changes made to the recording, such as cutting it.")
 

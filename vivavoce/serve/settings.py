@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from vivavoce.config import Config
+from vivavoce.voices import own_folder
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")  # what OpenAI's clients request by default
 DEFAULT_MODEL = "nanospeech"
@@ -113,13 +113,5 @@ class ServeConfig(Config):
         return origin is not None and (origin in self.allow_origins or "*" in self.allow_origins)
 
     def voices_folder(self) -> Path:
-        """Return the folder for added voices: as configured, else where the system keeps data of one user."""
-        if self.voices:
-            return Path(self.voices)
-        if sys.platform == "win32":
-            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Application Support"
-        else:
-            base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-        return base / "vivavoce" / "voices"
+        """Return the folder for added voices: as configured, else the user's voices folder."""
+        return Path(self.voices) if self.voices else own_folder()

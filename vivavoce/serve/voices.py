@@ -1,6 +1,8 @@
-"""The voices of a server: built-in ones, and added ones in a folder that only the server's user can read.
+"""The voices of a server: built-in ones, and those in a folder that only the server's user can read.
 
-An added voice is stored as `Voice.save` writes it, so `vivavoce --voice FILE` can use it, too.
+The folder holds voices that clients added, by random ids, and those of the server's user (`vivavoce voices add`,
+`vivavoce train-voice`), whose names are their ids. All are stored as `Voice.save` writes them, so `vivavoce --voice
+FILE` can use them, too.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from pathlib import Path
 import safetensors
 
 from vivavoce.audio.dsp import Samples
+from vivavoce.bundles import read_bundle
 from vivavoce.config import BUILTIN_VOICES
-from vivavoce.voices import Voice, get
+from vivavoce.voices import Voice, get, own_names, own_path
 
 MAX_VOICES = 1_000
 MAX_NAME = 100  # characters
@@ -45,6 +48,7 @@ class VoiceInfo:
     description: str
     language: str
     builtin: bool
+    consent: str = ""
 
 
 class VoiceStore:
@@ -64,11 +68,15 @@ class VoiceStore:
         return len(self._files())
 
     def infos(self) -> list[VoiceInfo]:
-        """Return the built-in voices, then the added ones, oldest first. Damaged files are left out."""
+        """Return the built-in voices, then the user's, then the added ones, oldest first.
+
+        Damaged files are left out.
+        """
         builtin = [get(name) for name in BUILTIN_VOICES]
         voices = [VoiceInfo(v.name, v.name, 0, v.licence, v.description, v.language, True) for v in builtin]
         added = [info for path in self._files() if (info := _read_info(path)) is not None]
-        return voices + sorted(added, key=lambda info: (info.created_at, info.id))
+        own = [info for name in own_names(self.folder) if (info := _own_info(self.folder, name)) is not None]
+        return voices + own + sorted(added, key=lambda info: (info.created_at, info.id))
 
     def check_name(self, name: str) -> str:
         """Return a name for a new voice, with its spaces normalised.
@@ -98,13 +106,18 @@ class VoiceStore:
         return info
 
     def get(self, identifier: str) -> Voice | None:
-        """Return a built-in voice by its name or an added one by its id; None if there is none.
+        """Return a built-in voice or one of the user's by its name, or an added one by its id; None if there is none.
 
-        Raises UnusableVoice if its file is damaged. The speaker vector in the file is not trusted: the model computes
-        its own from the samples.
+        Raises UnusableVoice if its file is damaged. The speaker vector of an added voice is not trusted: the model
+        computes its own from the samples.
         """
         if identifier in BUILTIN_VOICES:
             return get(identifier)
+        if (own := own_path(identifier, self.folder)) is not None:
+            try:
+                return dataclasses.replace(Voice.load(own), name=identifier)
+            except Exception as error:
+                raise UnusableVoice(str(error)) from None
         path = self.folder / f"{identifier}.safetensors"
         if not _ID.fullmatch(identifier) or not path.is_file():
             return None
@@ -125,6 +138,21 @@ class VoiceStore:
 
     def _files(self) -> list[Path]:
         return [path for path in self.folder.glob("voice_*.safetensors") if _ID.fullmatch(path.stem)]
+
+
+def _own_info(folder: Path, name: str) -> VoiceInfo | None:
+    """Read the description of a voice of the user; None if its file is gone or damaged."""
+    path = own_path(name, folder)
+    try:
+        if path is None:
+            return None
+        texts, created = read_bundle(path).texts, int(path.stat().st_mtime)
+    except (OSError, ValueError):
+        return None
+    licence, description, language, consent = (
+        texts.get(key, "") for key in ("licence", "description", "language", "consent")
+    )
+    return VoiceInfo(name, name, created, licence, description, language, False, consent)
 
 
 def _read_info(path: Path) -> VoiceInfo | None:

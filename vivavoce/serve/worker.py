@@ -147,7 +147,9 @@ class Worker:
         self.connection = connection
         self.waiting: list[Job] = []
         self.active: dict[int, ActiveJob] = {}
-        self.voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()  # by model and voice id, last used last
+        self.voices: OrderedDict[tuple[str, str, str], Voice] = (
+            OrderedDict()
+        )  # by model, id and weights, last used last
 
     def run(self) -> None:
         """Run until the server sends None or closes the pipe, which raises EOFError or ConnectionError."""
@@ -193,7 +195,8 @@ class Worker:
 
     def _embedded(self, tts: TTS, job: Job) -> Voice:
         """Return the job's voice with the speaker vector of its model, which takes a moment the first time."""
-        key = (job.model, job.voice_id)
+        trained = job.voice.weights  # a voice that was trained again has the same id
+        key = (job.model, job.voice_id, trained.digest if trained is not None else "")
         voice = self.voices.pop(key, None) or tts.system.embedded(job.voice)
         self.voices[key] = voice
         if len(self.voices) > CACHED_VOICES:

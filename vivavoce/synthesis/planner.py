@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,9 +35,10 @@ from vivavoce.voices import Voice, get
 
 # A text longer than LONG_SECONDS starts with a piece of about FIRST_SECONDS if a clause ends in time, so that the
 # first sound of a stream comes early. In a shorter text the seam is not worth it. No first piece is shorter than
-# SHORTEST_SECONDS, because models speak single words badly.
-LONG_SECONDS = 8.0
-FIRST_SECONDS = 3.0
+# SHORTEST_SECONDS, because models speak single words badly. The EARLY values are for listeners who wait for each
+# message, such as users of a screen reader.
+LONG_SECONDS, EARLY_LONG_SECONDS = 8.0, 3.0
+FIRST_SECONDS, EARLY_FIRST_SECONDS = 3.0, 1.5
 SHORTEST_SECONDS = 1.0
 
 CALIBRATION = 200  # characters of the sample from which the duration model predicts the speaking rate
@@ -84,16 +86,19 @@ class Planner:
         self._rates: dict[tuple[str | None, str], float] = {}
         self._check(Segment(""))
 
-    def plan(self, segments: Sequence[Segment], *, max_seconds: float | None = None) -> Iterator[PlannedPiece]:
+    def plan(
+        self, segments: Sequence[Segment], *, max_seconds: float | None = None, early: bool = False
+    ) -> Iterator[PlannedPiece]:
         """Return the pieces of a whole text, in order. Errors in the text are raised at once, not while iterating.
 
-        max_seconds: also raise ValueError if the speech is predicted to take longer, its pauses included.
+        max_seconds: also raise ValueError if the speech is predicted to take longer, its pauses included. early: begin
+        with a shorter piece.
         """
         for segment in segments:
             self._check(segment)
         if max_seconds is not None:
             _check_duration(sum(segment.pause for segment in segments), max_seconds)
-        planned = self._plan_blocks(blocks(segments))
+        planned = self._plan_blocks(blocks(segments), early)
         first = next(planned, None)
         if first is None:
             written = "".join(segment.text for segment in segments)
@@ -166,6 +171,12 @@ class Planner:
                 f"voice {voice.name!r}: this model needs the transcript of the reference recording "
                 f"(text= of Voice.from_file, --ref-text on the command line)"
             )
+        if voice.weights is not None and not getattr(self.system, "adapts", False):
+            warnings.warn(
+                f"voice {voice.name!r}: its trained weights are for another model; this one only has its recording",
+                stacklevel=2,
+            )
+            voice = dataclasses.replace(voice, weights=None)
         return self.system.embedded(voice)
 
     def _options(self, segment: Segment) -> SpeakOptions:
@@ -173,12 +184,12 @@ class Planner:
 
     # ---- pieces ---------------------------------------------------------------------------------------------------
 
-    def _plan_blocks(self, found: Iterator[Block]) -> Iterator[PlannedPiece]:
+    def _plan_blocks(self, found: Iterator[Block], early: bool = False) -> Iterator[PlannedPiece]:
         first, before, share, after = True, 0.0, 0.0, 0.0
         for block in found:
             share += block.share
             options = self._options(block.parts[0])
-            candidates = self._block_pieces(block, options, first)
+            candidates = self._block_pieces(block, options, first, early)
             if not candidates:
                 # A requested pause without words: the silence that already follows the last piece counts towards it.
                 before += max(0.0, block.pause - after) if block.pause is not None else 0.0
@@ -192,7 +203,7 @@ class Planner:
                 before, after = 0.0, piece.pause
             first, share = False, 0.0
 
-    def _block_pieces(self, block: Block, options: SpeakOptions, first: bool) -> list[_Candidate]:
+    def _block_pieces(self, block: Block, options: SpeakOptions, first: bool, early: bool) -> list[_Candidate]:
         """Return the pieces of a block; [] if it has nothing to say. first: nothing was planned before it."""
         voice, limit = self._voice(block.parts[0].voice), self.system.sampling.max_seconds
         text, languages = self._normalise(block)
@@ -206,8 +217,9 @@ class Planner:
             return len(piece) * rate
 
         pieces = split(text, limit, measure)
-        if first and (block.more or measure(text) > LONG_SECONDS):
-            pieces[:1] = _short_start(pieces[0], limit, measure)
+        long, seconds = (EARLY_LONG_SECONDS, EARLY_FIRST_SECONDS) if early else (LONG_SECONDS, FIRST_SECONDS)
+        if first and (block.more or measure(text) > long):
+            pieces[:1] = _short_start(pieces[0], limit, measure, seconds)
         candidates = self._fit_to_limit(_drafts(pieces, languages), voice, options.speed)
         candidates = self._join_short(candidates, voice, options.speed)
         candidates = _with_phones(candidates, block)
@@ -344,10 +356,10 @@ def _within(planned: Iterator[PlannedPiece], limit: float) -> list[PlannedPiece]
     return pieces
 
 
-def _short_start(first: Piece, limit: float, measure: Callable[[str], float]) -> list[Piece]:
-    """Cut the first piece of a long text into a short one and the rest, if a clause ends in a suitable place."""
+def _short_start(first: Piece, limit: float, measure: Callable[[str], float], seconds: float) -> list[Piece]:
+    """Cut the first piece of a long text into one of about `seconds` and the rest, if a clause ends there."""
     for longer in (1.0, 1.5, 2.0, 3.0):  # some delay is better than a cut within a clause
-        head, *rest = split(first.text, limit, measure, first_limit=min(limit, longer * FIRST_SECONDS))
+        head, *rest = split(first.text, limit, measure, first_limit=min(limit, longer * seconds))
         if rest and not head.text[-1].isalnum() and measure(head.text) >= SHORTEST_SECONDS:
             return [head, *rest[:-1], dataclasses.replace(rest[-1], pause=first.pause)]
     return [first]

@@ -5,6 +5,7 @@ Both are mixed into a backend's system. Shapes: C codes, T characters, N frames,
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,10 @@ class SpeaksCodes(BaseNanospeechSystem):
         lengths: of each item in samples, which its result has, too. options: every field that the system uses is set;
         speed is ignored. Raises ValueError if the model reads no codes, or for codes that it does not have.
         """
+        if (trained := self._of(voice)) is not self:
+            assert isinstance(trained, SpeaksCodes)
+            plain = dataclasses.replace(voice, weights=None)
+            return trained.convert(codes, lengths, plain, options, seeds, progress)
         config = self.model.config
         if not config.codes:
             raise ValueError("the model reads no semantic codes, so it cannot convert voices")

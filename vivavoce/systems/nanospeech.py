@@ -6,8 +6,10 @@ add the tensor operations. Noise comes from numpy, so a seed means the same nois
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +25,8 @@ from vivavoce.text.pieces import Piece
 from vivavoce.text.tokenizer import CharTokenizer, evenly_in_words
 
 if TYPE_CHECKING:
+    from vivavoce.bundles import VoiceWeights
+    from vivavoce.checkpoints.weights import NanospeechParts
     from vivavoce.voices import Voice
 
 MAX_FRAMES = 4096  # the published models were trained on no more: 43 s
@@ -33,6 +37,7 @@ EDGE_FRAMES = 9  # of silence at either end: about as much as in the training co
 # are not the default, because in voices whose words fit, that much silence costs words: they are drawn out.
 EXTRA_EDGE_FRAMES = 20  # of silence at either end
 EXTRA_DURATION = 1.15  # factor on the frames of a text that is shorter than any in the training corpus
+MAX_TRAINED = 8  # trained voices whose networks stay in memory
 
 
 class BaseNanospeechSystem(ABC):
@@ -44,6 +49,7 @@ class BaseNanospeechSystem(ABC):
 
     log_mel: Any  # waveform [B, S] -> frames [B, N, M] as the model reads them; set by the backend
     vocoder_mel: Any  # as the vocoder reads them
+    reload: Callable[[VoiceWeights], NanospeechParts] | None = None  # loads the networks with a voice's trained weights
 
     def __init__(
         self, model: Any, duration: Any, vocoder: Any, characters: Iterable[str], sampling: SamplingConfig
@@ -59,6 +65,7 @@ class BaseNanospeechSystem(ABC):
         self.tokenizer = CharTokenizer(list(characters))
         self._speaker: Any = None
         self._phone_channels: dict[tuple[str, ...], PhoneChannel] = {}  # by inventory
+        self._trained: OrderedDict[str, BaseNanospeechSystem] = OrderedDict()  # by digest, last used last
 
     @property
     def sample_rate(self) -> int:
@@ -108,12 +115,40 @@ class BaseNanospeechSystem(ABC):
     def _load_speaker_encoder(self) -> Any:
         """Return the bundled speaker encoder."""
 
+    def _place(self, parts: NanospeechParts) -> None:
+        """Replace the networks, on the system's device; a backend with devices or precisions of its own adds to it."""
+        self.model, self.duration = parts.model, parts.duration
+
+    # ---- trained voices ---------------------------------------------------------------------------------------------
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the system can speak with the trained weights of a voice."""
+        return self.reload is not None
+
+    def _of(self, voice: Voice) -> BaseNanospeechSystem:
+        """Return the system that speaks a voice: this one, or a copy whose networks have the voice's trained weights.
+
+        Raises ValueError for weights that were trained from another model, or are damaged.
+        """
+        weights = voice.weights
+        if weights is None or self.reload is None:
+            return self
+        system = self._trained.pop(weights.digest, None)
+        if system is None:
+            system = copy.copy(self)
+            system._place(self.reload(weights))
+        self._trained[weights.digest] = system
+        while len(self._trained) > MAX_TRAINED:
+            self._trained.popitem(last=False)
+        return system
+
     # ---- synthesis --------------------------------------------------------------------------------------------------
 
     def predict_durations(self, pieces: list[Piece], voice: Voice, speed: float) -> list[float]:
         """Return the predicted seconds of each piece at `speed`, without the pause after it."""
         count = len(pieces)
-        durations = self._durations(pieces, [voice] * count, [speed] * count, [False] * count)
+        durations = self._of(voice)._durations(pieces, [voice] * count, [speed] * count, [False] * count)
         return [float(frames.sum()) / self.frame_rate for frames in durations]
 
     def synthesize(
@@ -131,6 +166,26 @@ class BaseNanospeechSystem(ABC):
                 raise ValueError(
                     f"{job.piece.text!r} is in {unknown[0]!r}; this model speaks {', '.join(self.languages)}"
                 )
+        groups: dict[str, list[int]] = {}  # the requests of each trained voice, and those of all others
+        for number, job in enumerate(jobs):
+            groups.setdefault(job.voice.weights.digest if job.voice.weights else "", []).append(number)
+        if len(groups) == 1:
+            return self._of(jobs[0].voice)._speak(jobs, progress)
+        shared_options(jobs, self.sampling.OPTIONS)
+        results: dict[int, SynthesisResult] = {}
+        for numbers in groups.values():
+            before, share = len(results) / len(jobs), len(numbers) / len(jobs)
+
+            def report(done: float, before: float = before, share: float = share) -> None:
+                if progress is not None:
+                    progress(before + share * done)
+
+            some = [jobs[number] for number in numbers]
+            results |= zip(numbers, self._of(some[0].voice)._speak(some, report), strict=True)
+        return [results[number] for number in range(len(jobs))]
+
+    def _speak(self, jobs: list[SynthesisRequest], progress: Callable[[float], None] | None) -> list[SynthesisResult]:
+        """Speak requests, all with the networks of this system."""
         with self._running():
             pieces, voices = [job.piece for job in jobs], [job.voice for job in jobs]
             speeds, extra = [job.options.speed for job in jobs], [job.extra_duration for job in jobs]
@@ -153,6 +208,7 @@ class BaseNanospeechSystem(ABC):
         A vector of another size is another encoder's and is replaced. Raises ValueError if the bundled encoder's
         vectors are of another size, too.
         """
+        self._of(voice)  # wrong weights are reported before anything is spoken
         wanted = self.model.config.speaker_dim
         if not wanted or (voice.embedding is not None and len(voice.embedding) == wanted):
             return voice

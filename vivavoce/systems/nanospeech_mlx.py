@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -44,16 +45,27 @@ class NanospeechSystem(SpeaksCodes):
         sampling: SamplingConfig,
         where: Placement,
         compile: bool = False,
+        bits: int | None = None,
     ) -> None:
         super().__init__(model, duration, vocoder, characters, sampling)
-        self.where = where
-        # The others stay in float32. Durations are a sum, and small; the vocoder's phases lose precision in half.
-        self.model.set_dtype(where.dtype)
+        self.where, self.compile, self.bits = where, compile, bits
         self.log_mel = LogMel(model.config.mel)
         self.vocoder_mel = LogMel(vocoder.config.mel)
         # Lazy weights belong to the thread that loads them; computed, they serve all threads.
-        mx.eval([part.state for part in (model, duration, vocoder, self.log_mel, self.vocoder_mel) if part is not None])
-        if compile:
+        mx.eval([part.state for part in (vocoder, self.log_mel, self.vocoder_mel)])
+        self._place_networks()
+
+    def _place(self, parts: NanospeechParts) -> None:
+        super()._place(parts)
+        self._place_networks()
+
+    def _place_networks(self) -> None:
+        if self.bits is not None:
+            weights_mlx.quantise(self.model, self.bits)
+        # The others stay in float32. Durations are a sum, and small; the vocoder's phases lose precision in half.
+        self.model.set_dtype(self.where.dtype)
+        mx.eval([part.state for part in (self.model, self.duration) if part is not None])
+        if self.compile:
             self.model.transformer = mx.compile(self.model.transformer)
 
     def _running(self) -> AbstractContextManager[Any]:
@@ -81,16 +93,16 @@ class NanospeechSystem(SpeaksCodes):
 def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
     """Load a nanospeech model folder, our own or a published one. Raises ValueError for files that do not fit."""
     where = placement(options.device, options.dtype)
-    return assemble(NanospeechSystem, weights_mlx.load_nanospeech(files.folder), files, options, where)
+    system = assemble(NanospeechSystem, weights_mlx.load_nanospeech(files.folder), files, options, where)
+    system.reload = functools.partial(weights_mlx.load_nanospeech, files.folder)
+    return system
 
 
 def assemble(kind: type[S], parts: NanospeechParts, files: ModelFiles, options: LoadOptions, where: Placement) -> S:
     """Return a system of a `kind` from its parts, with its vocoder. Raises ValueError for files that do not fit."""
     vocoder = weights_mlx.load_vocoder(options.vocoder or parts.vocoder, files.folder)
-    if options.bits is not None:
-        weights_mlx.quantise(parts.model, options.bits)
     system = kind(
-        parts.model, parts.duration, vocoder, parts.characters, parts.sampling, where, compile=options.compile
+        parts.model, parts.duration, vocoder, parts.characters, parts.sampling, where, options.compile, options.bits
     )
     system.tokens = parts.tokens
     return system

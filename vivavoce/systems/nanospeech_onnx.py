@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -103,7 +104,10 @@ def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
     int8 = options.dtype == "int8"
     if not (files.folder / ABOUT).exists():
         parts = weights_onnx.load_nanospeech(files.folder, int8)
-        return NanospeechSystem(parts, weights_onnx.load_vocoder(options.vocoder or parts.vocoder, files.folder, int8))
+        vocoder = weights_onnx.load_vocoder(options.vocoder or parts.vocoder, files.folder, int8)
+        system = NanospeechSystem(parts, vocoder)
+        system.reload = functools.partial(weights_onnx.load_nanospeech, files.folder, int8)
+        return system
     if options.vocoder is not None:
         raise ValueError(f"vocoder is {options.vocoder!r}; in {files.folder.name} it is part of the exported graphs")
     if int8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -40,15 +41,22 @@ class NanospeechSystem(SpeaksCodes):
         compile: bool = False,
     ) -> None:
         super().__init__(model, duration, vocoder, characters, sampling)
-        self.where = where
-        self.model.to(where.device, where.dtype)
-        # The others stay in float32. Durations are a sum, and small; the vocoder's phases lose precision in half.
-        for part in (duration, vocoder):
-            if part is not None:
-                part.to(where.device)
+        self.where, self.compile = where, compile
+        vocoder.to(where.device)
+        self._place_networks()
         self.log_mel = LogMel(model.config.mel).to(where.device)
         self.vocoder_mel = LogMel(vocoder.config.mel).to(where.device)
-        if compile:
+
+    def _place(self, parts: NanospeechParts) -> None:
+        super()._place(parts)
+        self._place_networks()
+
+    def _place_networks(self) -> None:
+        self.model.to(self.where.device, self.where.dtype)
+        # The others stay in float32. Durations are a sum, and small; the vocoder's phases lose precision in half.
+        if self.duration is not None:
+            self.duration.to(self.where.device)
+        if self.compile:
             self.model.transformer.forward = torch.compile(self.model.transformer.forward, dynamic=True)
 
     def _running(self) -> AbstractContextManager[Any]:
@@ -76,7 +84,9 @@ class NanospeechSystem(SpeaksCodes):
 def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
     """Load a nanospeech model folder, our own or a published one. Raises ValueError for files that do not fit."""
     where = placement(options.device, options.dtype)
-    return assemble(NanospeechSystem, weights_torch.load_nanospeech(files.folder), files, options, where)
+    system = assemble(NanospeechSystem, weights_torch.load_nanospeech(files.folder), files, options, where)
+    system.reload = functools.partial(weights_torch.load_nanospeech, files.folder)
+    return system
 
 
 def assemble(kind: type[S], parts: NanospeechParts, files: ModelFiles, options: LoadOptions, where: Placement) -> S:
