@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vivavoce.text import PUNCTUATION, ByteTokenizer, Change, CharTokenizer, normalise, split
+from vivavoce.text.characters import Rule
 
 FRAGMENTS = [
     *["Dr. ", "Mr. ", "St. ", "e.g. ", "etc. ", "U.S. ", "a.m. ", "pm", "Jan. ", "No. ", "III", "King ", "Henry "],
@@ -158,3 +159,13 @@ def test_bytes_give_back_what_was_fitted(text: str) -> None:
     tokenizer = ByteTokenizer()
     fitted, _ = tokenizer.fit(text)
     assert tokenizer.decode(tokenizer.encode(fitted)) == fitted
+
+
+@FAST
+@given(TEXT)
+@example('Call 911 at 9.30 am: 5 ft 2 in, $3-5k, 50%–60%, 1/2", 3 kg, 1:30, 10^3, 12th, 5¢')
+def test_rules_that_are_skipped_would_change_nothing(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "concerns", lambda self, signs: True)
+        every = normalise(text)
+    assert normalise(text) == every

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vivavoce.text.markup import complete
 from vivavoce.text.segments import Segment
-from vivavoce.text.split import sentences
+from vivavoce.text.split import ends_at
 
 BLOCK = 2000  # characters: a block of a long paragraph ends with the first sentence past this length
 WAITING = 24  # characters: a shorter sentence in a text stream waits for the next one
@@ -115,14 +115,7 @@ def _cut(buffer: str, least: int, clause: bool, ended: bool) -> tuple[int, bool]
 def _is_end(before: str, following: str) -> bool:
     """Return whether a sentence ends between the two."""
     bare = re.sub(r"\[pause [^\[\]\n]*\]", "", before)
-    found = sentences(" ".join(f"{bare}{following}".split()))
-    wanted = "".join(bare.split())
-    joined = ""
-    for sentence in found[:-1]:
-        joined += "".join(sentence.split())
-        if joined == wanted:
-            return True
-    return False
+    return ends_at(" ".join(f"{bare}{following}".split()), len(" ".join(bare.split())))
 
 
 def blocks(segments: Iterable[Segment], more: bool = False, known: bool = True) -> Iterator[Block]:

@@ -58,19 +58,21 @@ class Change:
 class Rule:
     """A pattern and a function from its match to words. The function may return the match unchanged: no `Change` then.
 
-    needs: the rule is skipped for text without any of these characters, or for text whose set of characters this
-    function rejects, which saves most of the time. "": never.
+    needs: the rule is skipped for text without any of these characters, or whose set of characters this function
+    rejects, which saves most of the time. Of several strings, the text needs a character of each. "": never skipped.
     """
 
     name: str
     pattern: re.Pattern[str]
     speak: Callable[[re.Match[str]], str]
-    needs: str | Callable[[set[str]], bool] = ""
+    needs: str | tuple[str, ...] | Callable[[set[str]], bool] = ""
 
     def concerns(self, signs: set[str]) -> bool:
         """Return whether a text of these characters may match."""
         if callable(self.needs):
             return self.needs(signs)
+        if isinstance(self.needs, tuple):
+            return not any(map(signs.isdisjoint, self.needs))
         return not self.needs or not signs.isdisjoint(self.needs)
 
 
@@ -78,7 +80,7 @@ def rule(
     name: str,
     pattern: str,
     speak: Callable[[re.Match[str]], str] | str,
-    needs: str | Callable[[set[str]], bool] = "",
+    needs: str | tuple[str, ...] | Callable[[set[str]], bool] = "",
 ) -> Rule:
     """Return a `Rule`. `speak` may be a template for `re.Match.expand`."""
     if isinstance(speak, str):
@@ -89,9 +91,9 @@ def rule(
     return Rule(name, re.compile(pattern), speak, needs)
 
 
-def numeric(name: str, pattern: str, speak: Callable[[re.Match[str]], str] | str) -> Rule:
-    """Return a `Rule` for text that contains a digit."""
-    return rule(name, pattern, speak, DIGITS)
+def numeric(name: str, pattern: str, speak: Callable[[re.Match[str]], str] | str, also: str = "") -> Rule:
+    """Return a `Rule` for text that contains a digit, and one of the characters `also`, if that is not empty."""
+    return rule(name, pattern, speak, (DIGITS, also) if also else DIGITS)
 
 
 def any_of(known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ _UNIT_WORDS = {_compact(unit): _words(one) for unit, one in UNITS.items()}
 _UNIT_WORDS |= {_compact(unit): words for unit, words in UNCOUNTED.items()}
 _ABBREVIATED = any_of([*UNITS, *UNCOUNTED]).replace(r"\ ", r"\.?[\s-]?")  # several words with points or without
 _UNIT = rf"(?:{_ABBREVIATED})"
+_FIRST_OF_UNITS = "".join(sorted({written[0] for written in (*UNITS, *UNCOUNTED)}))
 _PLAIN_UNIT = any_of([u for u in (*UNITS, *UNCOUNTED) if not set(u) & set("/²³°")]).replace(r"\ ", r"\.?[\s-]?")
 _CURRENCY = any_of(CURRENCIES)
 _SCALE = "k|K|M|B|T|bn|mn|tn|mil|bil"
@@ -157,89 +158,109 @@ POWERS: tuple[Rule, ...] = (
 )
 
 LENGTHS: tuple[Rule, ...] = (
-    numeric("feet", r"(?<!\w)(\d{1,2})'\s?(\d{1,2})(\"|''|)(?![\w'\"])", feet),
+    numeric("feet", r"(?<!\w)(\d{1,2})'\s?(\d{1,2})(\"|''|)(?![\w'\"])", feet, "'"),
     numeric(
         "feet",
         r"(?<![\w.])(\d+)\s?ft\.?\s(\d+)\s?in(?:\.(?=\s[a-z])|(?!\w|\.\w))",
         lambda m: f"{counted(m[1], 'foot', 'feet')} {counted(m[2], 'inch', 'inches')}",
+        "f",
     ),
     numeric(
         "inches",
         r"(?<![\w/])(?:(\d+)\s)?(\d{1,3})/(\d{1,3})\"(?!\w)",
         lambda m: padded(m, f"{fraction_words(m[1], m[2], m[3])} inch"),
+        '"',
     ),
-    numeric("inches", r"(?<![\w.])\d+(?:\.\d+)?\"?(?:\s?[x×]\s?\d+(?:\.\d+)?\"?){1,2}(?!\w)", dimensions),
-    numeric("inches", r"(?<![\w\"/])(\d+(?:\.\d+)?)\"(?!\w)", inches),
-    numeric("feet", r"(?<![\w.'\"])(\d{1,3})'(?=\s[a-z])", lone_feet),
+    numeric("inches", r"(?<![\w.])\d+(?:\.\d+)?\"?(?:\s?[x×]\s?\d+(?:\.\d+)?\"?){1,2}(?!\w)", dimensions, '"'),
+    numeric("inches", r"(?<![\w\"/])(\d+(?:\.\d+)?)\"(?!\w)", inches, '"'),
+    numeric("feet", r"(?<![\w.'\"])(\d{1,3})'(?=\s[a-z])", lone_feet, "'"),
 )
 
 RANGES: tuple[Rule, ...] = (
-    numeric("minus", r"(?:(?<=[\d)])|(?<=\b[A-Za-z]))\s?[-–]\s?(?=\d{1,15}(?:\.\d{1,15})?\s?=)", " minus "),
+    numeric("minus", r"(?:(?<=[\d)])|(?<=\b[A-Za-z]))\s?[-–]\s?(?=\d{1,15}(?:\.\d{1,15})?\s?=)", " minus ", "="),
     numeric(
         "range",
         rf"(?<![\w.,–$£€-])({DECIMAL}\s?(?:{_UNIT}|%))(?:\s?[-–]\s?|\s—\s)(?={DECIMAL}\s?(?:{_UNIT}|%)(?!\w))",
         r"\1 to ",
+        "-–—",
     ),
     numeric(
         "range",
         rf"(?<![\w.,–$£€-])({DECIMAL})\s?({_SCALE})(?:\s?[-–]\s?|\s—\s)({DECIMAL})\s?({_SCALE})(?!\w)",
         scaled_range,
+        "-–—",
     ),
     numeric(
         "range",
         rf"(?<![\w.,–$£€-])({DECIMAL})(\s?[-–](?=\d)|\s[-–]\s)({DECIMAL})(?![\w–-]*[\w–-]\d)(?!\s?=)",
         span,
+        "-–",
     ),
-    numeric("minus", r"([$£€¥₹])-(?=\d)", r"-\1"),
+    numeric("minus", r"([$£€¥₹])-(?=\d)", r"-\1", "-"),
     numeric(
         "minus",
         rf"(?<=\d)\s-\s(?=\d)|(?<![^\s(\"'—])-(?=(?:{_CURRENCY})?\.?\d)",
         lambda m: padded(m, "minus ").rstrip() + " ",
+        "-",
     ),
 )
 
 RATINGS: tuple[Rule, ...] = (
-    numeric("percent", rf"(?<![\w.])({DECIMAL})\s?%", lambda m: padded(m, f"{number(m[1])} percent")),
+    numeric("percent", rf"(?<![\w.])({DECIMAL})\s?%", lambda m: padded(m, f"{number(m[1])} percent"), "%"),
     numeric(
-        "rating", r"(?<![\w/.])(\d+\.\d+)/(5|10|100)(?![\w/])", lambda m: f"{number(m[1])} out of {cardinal(m[2])}"
+        "rating",
+        r"(?<![\w/.])(\d+\.\d+)/(5|10|100)(?![\w/])",
+        lambda m: f"{number(m[1])} out of {cardinal(m[2])}",
+        "/",
     ),
     numeric(
         "rating",
         r"((?:[Rr]ated|[Ss]cored?|[Rr]ating|[Gg]ave|got)(?:\s[a-z]+){0,3}\s)(\d+)/(5|10|100)(?![\w/])",
         lambda m: f"{m[1]}{cardinal(m[2])} out of {cardinal(m[3])}",
+        "/",
     ),
 )
 
 RULES: tuple[Rule, ...] = (
-    numeric("power", r"(?<=\d)\s?[x×*]\s?(?=10(?:\^| to the power))", " times "),
+    numeric("power", r"(?<=\d)\s?[x×*]\s?(?=10(?:\^| to the power))", " times ", "x×*"),
     numeric(
         "power",
         r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?)(\d{1,3})(?!\w)",
         lambda m: f"{number(m[1])} times ten to the power of {'minus ' if m[2] == '-' else ''}{cardinal(m[3])}",
+        "eE",
     ),
     numeric(
         "fraction",
         rf"(?<![\w/.])(?:(\d{{1,9}})\s)?(\d{{1,3}})/(\d{{1,3}})\s?({_PLAIN_UNIT})(?![\w'/°])",
         parts_of_unit,
+        "/",
     ),
     numeric(
         "by",
         r"(?<![\w.])(\d+(?:\.\d+)?)(?:\s?x\s?|×)(?=(\d+(?:\.\d+)?))",
         lambda m: m[0] if m[1] == "0" else f"{side(m[1])} by ",
+        "x×",
     ),
-    numeric("times", r"(?<![\w.])(\d+(?:\.\d+)?)x(?!\w)", lambda m: f"{number(m[1])} times"),
-    numeric("area", r"(?<![\w.])(" + DECIMAL + r")([\s-]?)(m|cm|mm|km|ft)([23])(?!\w)", unit),
+    numeric("times", r"(?<![\w.])(\d+(?:\.\d+)?)x(?!\w)", lambda m: f"{number(m[1])} times", "x"),
+    numeric("area", r"(?<![\w.])(" + DECIMAL + r")([\s-]?)(m|cm|mm|km|ft)([23])(?!\w)", unit, "mf"),
     numeric(
-        "compass", rf"(?<![\w.])({DECIMAL})\s?°\s?([NSEW])(?!\w)", lambda m: f"{number(m[1])} degrees {COMPASS[m[2]]}"
+        "compass",
+        rf"(?<![\w.])({DECIMAL})\s?°\s?([NSEW])(?!\w)",
+        lambda m: f"{number(m[1])} degrees {COMPASS[m[2]]}",
+        "°",
     ),
     numeric(
         "unit",
         rf"(?<![\w./])({DECIMAL})([\s-]?)({_UNIT})()(?![\w'°]|/(?!(?:{any_of(PER)})(?!\w)))(?:\.(?=\s[a-z&]|[,;:)]))?",
         unit,
+        _FIRST_OF_UNITS,
     ),
-    numeric("scale", rf"(?<![\w.])({DECIMAL})\s?({_SCALE})(?!\w)", scale),
+    numeric("scale", rf"(?<![\w.])({DECIMAL})\s?({_SCALE})(?!\w)", scale, "kKMBTbmt"),
     numeric(
-        "fraction", r"(?<![\w/.])(?:(\d{1,9})\s)?(\d{1,3})/(\d{1,3})(?i:st|nd|rd|ths?|rds)?(?![\w/]|\.\d)", fraction
+        "fraction",
+        r"(?<![\w/.])(?:(\d{1,9})\s)?(\d{1,3})/(\d{1,3})(?i:st|nd|rd|ths?|rds)?(?![\w/]|\.\d)",
+        fraction,
+        "/",
     ),
     numeric("ordinal", rf"(?<![\w.])({INTEGER})(?:st|nd|rd|th|ST|ND|RD|TH|º|ª)(?!\w)", lambda m: ordinal(m[1])),
 )
@@ -250,8 +271,8 @@ PER_UNIT: tuple[Rule, ...] = (
         rf"(?<!\w)((?:hundred|thousand|million|billion|trillion)\s)(?=\w\w|°)({_UNIT})(?![\w'°/])",
         lambda m: m[1] + _UNIT_WORDS[_compact(m[2])][1],
     ),
-    numeric("ratio", r"(?<=\d):(?=\d)", " to "),
+    numeric("ratio", r"(?<=\d):(?=\d)", " to ", ":"),
     rule("unit", rf"(?<![\w/])(?:{any_of(UNIT_WORDS)})(?![\w/])", lambda m: padded(m, UNIT_WORDS[m[0]])),
-    numeric("per", r"(?<![\w/.,-])(\d+)/(kg|lb|hr|min)(?![\w/])", lambda m: f"{cardinal(m[1])} per {PER[m[2]]}"),
+    numeric("per", r"(?<![\w/.,-])(\d+)/(kg|lb|hr|min)(?![\w/])", lambda m: f"{cardinal(m[1])} per {PER[m[2]]}", "/"),
     rule("per", rf"(?<=[a-z])\s?/({any_of(PER)})(?![\w/])", lambda m: f" per {PER[m[1]]}", "/"),
 )

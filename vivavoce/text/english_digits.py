@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_letters
 
 from vivavoce.text.characters import Rule, any_of, numeric
 from vivavoce.text.english_numbers import cardinal, digits, pairs
@@ -57,18 +58,21 @@ TELEPHONES: tuple[Rule, ...] = (
         "digits",
         r"(?<!\w)((?i:ending|ends|ended)\s(?:in|with)\s)(\d{3,6})(?![\w]|[.,:]\d)",
         lambda m: m[1] + digits(m[2]),
+        "eE",
     ),
-    numeric("telephone", r"(?<![\w-])1-(8\d\d)-(?=[A-Z])", lambda m: f"one, {digits(m[1])}, "),
+    numeric("telephone", r"(?<![\w-])1-(8\d\d)-(?=[A-Z])", lambda m: f"one, {digits(m[1])}, ", "-"),
     numeric(
         "telephone",
         r"(?<![\w-])(?:\+1(?=\()|\+?1[\s-])?(?:\(\d{3}\)[\s-]?|\d{3}[-.])?\d{3}[-.]\d{4}(?![\w-])",
         telephone,
+        "-.",
     ),
-    numeric("telephone", r"(?<![\w-])(?:\+?1[\s-])?\(\d{3}\)\s?\d{3}\s\d{4}(?![\w-])", telephone),
+    numeric("telephone", r"(?<![\w-])(?:\+?1[\s-])?\(\d{3}\)\s?\d{3}\s\d{4}(?![\w-])", telephone, "("),
     numeric(
         "telephone",
         r"(?<![\w+])\+\d(?:\d|[-./\s](?=[\d(])|\((?=\d)|\)(?=[-./\s]?\d)){5,24}(?<=\d)(?![\w]|[.,]\d)",
         international,
+        "+",
     ),
     numeric("telephone", r"(?<![\w.,:/+-])(?:\(0\d{1,4}\)|0\d{1,5})(?:[\s./-]\d{2,6}){1,5}(?!\w|[.,:/-]\d)", local),
     numeric("telephone", r"(?<![\w.,:/+-])1[38]00\s\d{3}\s\d{3}(?!\w|[.,:/-]\d|\s\d{3}(?!\d))", telephone),
@@ -78,11 +82,13 @@ TELEPHONES: tuple[Rule, ...] = (
         r"(?<!\w)((?i:phone|tel|telephone|mobile|cell|fax|call|dial|ring|hotline|whatsapp)"
         r"(?i:\s(?:number|no\.?|us|me|him|her|them|at|on|is|now)){0,3}[:.]?\s)(\d[\d\s().-]{4,18}\d)(?!\w|[.,:/-]\d)",
         called,
+        ascii_letters,
     ),
     numeric(
         "telephone",
         rf"((?:[Cc]all|[Dd]ial|[Rr]ing)\s)({any_of(EMERGENCY)})(?![\w,.]\d|\w)",
         lambda m: m[1] + digits(m[2]),
+        "li",
     ),
     numeric("code number", r"(?<!\w)\d{4}(?:\s\d{4}){2,4}(?!\w)", telephone),
     numeric(
@@ -92,14 +98,14 @@ TELEPHONES: tuple[Rule, ...] = (
     ),
 )
 
-CODE_NUMBERS: tuple[Rule, ...] = (numeric("code number", r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone),)
+CODE_NUMBERS: tuple[Rule, ...] = (numeric("code number", r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone, "-"),)
 
 VERSIONS: tuple[Rule, ...] = (
-    numeric("internet address", r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\w)", internet),
-    numeric("grouping", r"(?<![\w.])\d{1,3}(?:\.000){2,}(?!\w|\.\d)", lambda m: m[0].replace(".", ",")),
-    numeric("version", r"(?<![\w.])([vV])?(\d+(?:\.\d+){2,})(?!\w)", version),
-    numeric("version", r"(?<![\w.])(v)(\d+(?:\.\d+)?)(?!\w|\.\d)", version),
-    numeric("version", r"(?<!\w)([A-Za-z]+)\s(\d+)\.(\d+)(?!\w|%|\s?%|\.\d)", named_version),
+    numeric("internet address", r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\w)", internet, "."),
+    numeric("grouping", r"(?<![\w.])\d{1,3}(?:\.000){2,}(?!\w|\.\d)", lambda m: m[0].replace(".", ","), "."),
+    numeric("version", r"(?<![\w.])([vV])?(\d+(?:\.\d+){2,})(?!\w)", version, "."),
+    numeric("version", r"(?<![\w.])(v)(\d+(?:\.\d+)?)(?!\w|\.\d)", version, "v"),
+    numeric("version", r"(?<!\w)([A-Za-z]+)\s(\d+)\.(\d+)(?!\w|%|\s?%|\.\d)", named_version, "."),
 )
 
 NUMBERS: tuple[Rule, ...] = (

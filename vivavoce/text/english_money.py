@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from string import ascii_letters
 
-from vivavoce.text.characters import Rule, after, any_of, before, numeric, padded
+from vivavoce.text.characters import CAPITALS, Rule, after, any_of, before, numeric, padded
 from vivavoce.text.english_numbers import DECIMAL, counted, number
 from vivavoce.text.english_tables import CURRENCIES, CURRENCY_CODES, SCALES
 
@@ -46,22 +47,24 @@ def plain_grouping(m: re.Match[str]) -> str:
 
 
 GROUPING: tuple[Rule, ...] = (
-    numeric("money", r"(?<=[$£€])\.(?=\d)", "0."),
-    numeric("grouping", r"(?<![\w.,])\d{1,3}(?:\.\d{3}){1,5},\d{1,2}(?![\d,]|\.\d)", plain_grouping),
-    numeric("grouping", r"(?<![\w.,])\d{1,2}(?:,\d{2}){1,6},\d{3}(?![\d,]|\.\d{3})", plain_grouping),
-    numeric("grouping", r"(?<=[$£€¥₹])\s?\d{1,9},\d\d(?![\d,])", lambda m: m[0].replace(",", ".")),
-    numeric("grouping", r"(?<![\w.,])\d{1,9},\d\d(?=\s?(?:[€£₺]|zł|kr)(?!\w))", lambda m: m[0].replace(",", ".")),
+    numeric("money", r"(?<=[$£€])\.(?=\d)", "0.", "$£€"),
+    numeric("grouping", r"(?<![\w.,])\d{1,3}(?:\.\d{3}){1,5},\d{1,2}(?![\d,]|\.\d)", plain_grouping, "."),
+    numeric("grouping", r"(?<![\w.,])\d{1,2}(?:,\d{2}){1,6},\d{3}(?![\d,]|\.\d{3})", plain_grouping, ","),
+    numeric("grouping", r"(?<=[$£€¥₹])\s?\d{1,9},\d\d(?![\d,])", lambda m: m[0].replace(",", "."), "$£€¥₹"),
+    numeric("grouping", r"(?<![\w.,])\d{1,9},\d\d(?=\s?(?:[€£₺]|zł|kr)(?!\w))", lambda m: m[0].replace(",", "."), ","),
     numeric(
         "grouping",
         rf"(?:{_COMMA_CURRENCY})\s?\d{{1,3}}(?:\.\d{{3}}){{1,5}}(?![\d,]|\.\d)",
         lambda m: re.sub(r"(?<=\d)\.(?=\d)", ",", m[0]),
+        ".",
     ),
     numeric(
         "grouping",
         rf"(?<![\w.,])\d{{1,3}}(?:\.\d{{3}}){{1,5}}(?=\s?(?:{_COMMA_CURRENCY})(?!\w))",
         lambda m: m[0].replace(".", ","),
+        ".",
     ),
-    numeric("grouping", r"(?<=[$£¥₹])\d{1,3}(?:\.\d{3}){2,5}(?![\d,]|\.\d)", lambda m: m[0].replace(".", ",")),
+    numeric("grouping", r"(?<=[$£¥₹])\d{1,3}(?:\.\d{3}){2,5}(?![\d,]|\.\d)", lambda m: m[0].replace(".", ","), "$£¥₹"),
 )
 
 
@@ -77,6 +80,7 @@ RANGES: tuple[Rule, ...] = (
         "money",
         rf"({_CURRENCY})({DECIMAL})(?:\s?({_SCALE})(?!\w))?(?:\s?[-–]\s?|\s—\s)(?:\1)?(?={DECIMAL})",
         lower_bound,
+        "-–—",
     ),
 )
 
@@ -85,18 +89,21 @@ RULES: tuple[Rule, ...] = (
         "money",
         rf"(?<!\w)({_CODES})\s?({DECIMAL})(?:\s?({_SCALE})(?!\w))?(?!\w)",
         lambda m: amount(m[2], m[3], CURRENCY_CODES[m[1]]),
+        CAPITALS,
     ),
     numeric(
         "money",
         rf"(?<![\w.,])({DECIMAL})(?:\s?({_SCALE}))?\s?({_CODES}|{_LOWER_CODES})(?!\w)",
         lambda m: amount(m[1], m[2], CURRENCY_CODES[m[3].upper()]),
+        ascii_letters,
     ),
     numeric("money", rf"(?<![A-Za-z])({_CURRENCY})\s?({DECIMAL})(?:(?:\s|-)?({_SCALE})(?!\w))?", money),
     numeric("money", rf"({_CURRENCY})({DECIMAL})", lambda m: padded(m, amount(m[2], None, CURRENCIES[m[1]]))),
-    numeric("money", rf"(?<![\w.])({DECIMAL})\s?¢", lambda m: padded(m, counted(m[1], "cent", "cents"))),
+    numeric("money", rf"(?<![\w.])({DECIMAL})\s?¢", lambda m: padded(m, counted(m[1], "cent", "cents")), "¢"),
     numeric(
         "money",
         rf"(?<![\w.,])({DECIMAL})(?:\s?({_SCALE}))?\s?([€£₽₹₪₩₴₺]|zł|kr|R\$)(?!\w)",
         lambda m: padded(m, amount(m[1], m[2], CURRENCIES[m[3]])),
+        "€£₽₹₪₩₴₺zkR",
     ),
 )

@@ -53,27 +53,31 @@ def duration(m: re.Match[str]) -> str:
 
 
 RULES: tuple[Rule, ...] = (
-    numeric("clock", r"(?<![\w.,:])(\d{1,2})\.([0-5]\d)(?=\s?[AaPp]\.?\s?[Mm](?!\w))", r"\1:\2"),
-    numeric("range", rf"(?<![\w.,:])({_TIME}|\d{{1,2}}(?::[0-5]\d)?)\s?[-–]\s?(?={_TIME})", r"\1 to "),
-    numeric("range", r"(?<![\w.,:])(\d{1,2}:[0-5]\d)\s?[-–]\s?(?=\d{1,2}:[0-5]\d)", r"\1 to "),
-    numeric("clock", r"(?<!\w)([01]\d|2[0-4])([0-5]\d)\s(?=h(?:ou)?rs(?!\w))", military),
-    numeric("clock", r"(?<!\w)([01]?\d|2[0-4])[hH]([0-5]\d)()()(?!\w)", clock),
-    numeric("verse", rf"(?<!\w)({any_of(BIBLE)})\s(\d{{1,3}}):(\d{{1,3}})(?!\d|:)", r"\1 \2 \3"),
+    numeric("clock", r"(?<![\w.,:])(\d{1,2})\.([0-5]\d)(?=\s?[AaPp]\.?\s?[Mm](?!\w))", r"\1:\2", "."),
+    numeric("range", rf"(?<![\w.,:])({_TIME}|\d{{1,2}}(?::[0-5]\d)?)\s?[-–]\s?(?={_TIME})", r"\1 to ", "-–"),
+    numeric("range", r"(?<![\w.,:])(\d{1,2}:[0-5]\d)\s?[-–]\s?(?=\d{1,2}:[0-5]\d)", r"\1 to ", "-–"),
+    numeric("clock", r"(?<!\w)([01]\d|2[0-4])([0-5]\d)\s(?=h(?:ou)?rs(?!\w))", military, "h"),
+    numeric("clock", r"(?<!\w)([01]?\d|2[0-4])[hH]([0-5]\d)()()(?!\w)", clock, "hH"),
+    numeric("verse", rf"(?<!\w)({any_of(BIBLE)})\s(\d{{1,3}}):(\d{{1,3}})(?!\d|:)", r"\1 \2 \3", ":"),
     numeric(
         "ratio",
         r"(?<!\w)((?:[Rr]atio|[Oo]dds|[Ss]cale|[Pp]roportion|[Mm]ixed)(?:\s[a-z]+){0,3}\s)(\d+):(?=\d)",
         r"\1\2 to ",
+        ":",
     ),
     numeric(
         "clock",
         r"(?<![\w.,:])(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?(?:\s?([AaPp])(?:\.\s?[Mm](?:\.|(?![\w.]))|[Mm]\.?(?!\w))|\s?[hH](?=\W|$))?(?!\w|:\d)",
         clock,
+        ":AaPp",
     ),
     rule(
         "time zone",
         rf"(?<=[ap]\.m\.)\s?({_ZONE})\.?(?!\w)",
         lambda m: " " + " ".join(c.upper() for c in m[1] if c != "."),
     ),
-    numeric("duration", r"(?<![\w.])(\d+)\s?h(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", duration),
-    numeric("duration", r"(?<![\w.])()(\d+)\s?m(?:ins?)?\s?(\d+)\s?s(?:ecs?)?(?!\w)", duration),
+    numeric(
+        "duration", r"(?<![\w.])(\d+)\s?h(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", duration, "h"
+    ),
+    numeric("duration", r"(?<![\w.])()(\d+)\s?m(?:ins?)?\s?(\d+)\s?s(?:ecs?)?(?!\w)", duration, "m"),
 )

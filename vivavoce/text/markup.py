@@ -87,9 +87,11 @@ _BRACKET = re.compile(r"\\[\[\]]|\[((?:[^\[\]\n\\]|\\[\[\]]?)*)(\]?)")
 def complete(text: str) -> int:
     """Return how many characters of a growing text can be parsed: all of them, or those before an open bracket."""
     line = text.rfind("\n") + 1
-    for m in _BRACKET.finditer(text, line):
-        if m[1] is not None and not m[2] and m.end() == len(text):
-            return m.start()
+    at = text.rfind("[", line)
+    while at > line and text[at - 1] == "\\":
+        at = text.rfind("[", line, at)
+    if at >= 0 and (m := _BRACKET.match(text, at)) and not m[2] and m.end() == len(text):
+        return at
     return len(text) - (text.endswith("\\"))
 
 

@@ -31,10 +31,21 @@ _NEVER_END = (
 _MAY_END = set(SUFFIXES) - WORDS_TOO | set(STREETS) | {"al", "Esq", "est"}
 
 
+_ENDS = re.compile(r"(?<![.!?…])[.!?…]+[\"')\]”’»]*(?=\s|$)|(?<![。！？])[。！？]+[」』”’]*")
+
+
+def ends_at(paragraph: str, at: int) -> bool:
+    """Return whether `sentences` ends a sentence at index `at`, before the end of the paragraph."""
+    if at >= len(paragraph):
+        return False
+    start = len(paragraph[:at].rstrip(".!?…。！？\"')]”’»」』"))
+    return any(m.end() == at and _is_end(paragraph, m) for m in _ENDS.finditer(paragraph, start, at + 1))
+
+
 def sentences(paragraph: str) -> list[str]:
     """Return the sentences of a paragraph. Its white space must be folded."""
     sentences, start = [], 0
-    for m in re.finditer(r"(?<![.!?…])[.!?…]+[\"')\]”’»]*(?=\s|$)|(?<![。！？])[。！？]+[」』”’]*", paragraph):
+    for m in _ENDS.finditer(paragraph):
         if m.end() < len(paragraph) and not _is_end(paragraph, m):
             continue
         sentences.append(paragraph[start : m.end()].strip())
