@@ -79,6 +79,20 @@ def test_epub_2_has_its_contents_elsewhere_and_parts_have_chapters() -> None:
     assert titles(book) == ["Part One", "Chapter 2", "Part Two"]
 
 
+def test_a_few_entries_with_many_below_them_are_parts() -> None:
+    chapters = "".join(f"<h2 id='c{n}'>{n}</h2><p>Text {n}.</p>" for n in range(10))
+    whole = {"book.xhtml": page(f"<h1 id='one'>One</h1>{chapters}<h1 id='two'>Two</h1><p>The end.</p>")}
+    below = "".join(f"<li><a href='book.xhtml#c{n}'>Chapter {n}</a></li>" for n in range(10))
+    for entries, expected in ((below, 11), ("<li><a href='book.xhtml#c1'>Chapter 1</a></li>", 2)):
+        nav = page(
+            f"<nav epub:type='toc'><ol><li><a href='book.xhtml#one'>One</a><ol>{entries}</ol></li>"
+            "<li><a href='book.xhtml#two'>Two</a></li></ol></nav>"
+        )
+        item = '<item id="nav" href="nav.xhtml" media-type="application/xhtml+xml" properties="nav"/>'
+        book = readers.read(epub(whole, item, {"nav.xhtml": nav}))
+        assert len(book.chapters) == expected and titles(book)[-1] == "Two"
+
+
 def test_epub_without_contents_goes_by_its_headings() -> None:
     assert titles(readers.read(epub(DOCUMENTS))) == ["The Sea: I"]
 

@@ -157,6 +157,42 @@ def test_stop_is_answered_while_the_model_works(
     assert lines[-1] == "702 END" and event not in lines
 
 
+def test_the_model_stops_soon_after_a_stop(client: Client, system: Tones, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes, finished = threading.Event(), threading.Event()
+
+    def slow(jobs: list[SynthesisRequest], progress: Any = None) -> list[SynthesisResult]:
+        for part in range(1000):
+            passes.set()
+            time.sleep(0.02)
+            progress(part / 1000)
+        finished.set()
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(system, "synthesize", slow, raising=False)
+        client.send("SPEAK", "<speak>A long text.</speak>", ".")
+        assert passes.wait(10)
+        client.send("STOP")
+        assert client.until("703")
+    assert client.speak("<speak>The next one.</speak>")[0][-1] == "702 END" and not finished.is_set()
+
+
+def test_a_long_message_begins_with_a_short_piece(client: Client, system: Tones) -> None:
+    text = "You have three new messages, two of them are from your bank. The first was sent this morning by the branch."
+    client.speak(f"<speak>{text}</speak>")
+    pieces = [request.piece.text for request in system.asked]
+    assert pieces[0] == "You have three new messages," and " ".join(pieces) == text
+
+
+def test_a_short_message_is_made_once(client: Client, system: Tones) -> None:
+    first, again = client.speak("b", "CHAR"), client.speak("b", "CHAR")
+    assert len(system.asked) == 1 and first[0] == again[0] and np.array_equal(first[1], again[1])
+    client.send("SET", "synthesis_voice=rhea", ".")
+    client.until("203 OK SETTINGS")
+    client.speak("b", "CHAR")
+    assert [request.voice.name for request in system.asked] == ["nash", "rhea"]
+
+
 def test_a_new_message_replaces_the_old_one(client: Client) -> None:
     client.send("SPEAK", "<speak>" + "One sentence after another. " * 30 + "</speak>", ".")
     client.until("701")

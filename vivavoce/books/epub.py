@@ -27,6 +27,8 @@ _GUIDE = {
     "lot": "table of contents",
     "index": "index",
 }
+FEW_PARTS = 3  # entries of the table of contents that are parts rather than chapters
+MANY_CHAPTERS = 5  # entries below each part
 MAX_ELEMENTS = 2_000_000  # of all pages; a book of a million words has some 200,000
 _TYPE = "{http://www.idpf.org/2007/ops}type"
 
@@ -138,9 +140,15 @@ def _read_page(archive: Archive, document: str, entries: Sequence[_Entry], depth
 
 
 def _chapter_depth(contents: Sequence[_Entry]) -> int:
-    """Return the depth of the entries that are chapters: the first with several entries."""
+    """Return the depth of the entries that are chapters: the first with several entries.
+
+    A few entries with many below them are parts of the book, and those below are the chapters.
+    """
     counts = Counter(entry.depth for entry in contents)
-    return next((depth for depth in sorted(counts) if counts[depth] > 1), 0)
+    depth = next((depth for depth in sorted(counts) if counts[depth] > 1), 0)
+    while 0 < counts[depth] <= FEW_PARTS and counts[depth + 1] >= MANY_CHAPTERS * counts[depth]:
+        depth += 1
+    return depth
 
 
 def _metadata(opf: Any, key: str) -> str:

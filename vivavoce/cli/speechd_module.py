@@ -2,7 +2,8 @@
 
 Speech Dispatcher starts the module and talks to it by lines on standard input and output (its manual, "Output modules",
 and module_process.c of version 0.11). The sound goes back the same way, and Speech Dispatcher plays it. Stop and pause
-are answered at once, while the model may still be at work on what nobody will hear; the next message waits for that.
+are answered at once, and the model stops after its current pass. A message begins with a short piece, and short
+messages, such as the characters that are typed and the names of keys, are kept: the second time, their sound is there.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from xml.sax.saxutils import escape
 
 import numpy as np
 
 from vivavoce.audio.dsp import Samples, pcm
 from vivavoce.config import BUILTIN_VOICES, SPEEDS
+from vivavoce.synthesis.prefetch import Stopped, StopToken, prefetch
+from vivavoce.synthesis.speech import Speech
+from vivavoce.synthesis.synthesizer import run
 from vivavoce.voices import Voice, get
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 NAME = "vivavoce"
 BLOCK = 0.25  # seconds of sound in one message
+SHORT = 48  # characters, tags included, of a message that is kept
+KEPT = 128  # messages: 24 MB if each takes two seconds
 _FASTEST = 3.0  # times the usual speed, at rate 100
 _ESCAPE, _INVERT = 0x7D, 0x20
 _KEYS = {"space": "space", "return": "enter", "underscore": "underscore", "double-quote": "double quote"}
@@ -64,6 +71,7 @@ class Module:
         self._settings: dict[str, str] = {}
         self._writing = threading.Lock()
         self._engine = threading.Lock()  # held by the message that the model works on
+        self._kept: OrderedDict[tuple[Any, ...], list[Speech]] = OrderedDict()  # of short messages, last used last
         self._current: _Message | None = None
 
     def run(self) -> None:
@@ -184,36 +192,55 @@ class _Message(threading.Thread):
         self._voice, self._speed, self._gain = module.chosen_voice(), module.speed(), module.gain()
         self._state = threading.Lock()
         self._over = False
+        self._token = StopToken()
 
     def cancel(self) -> bool:
         """Stop speaking. Returns whether there was anything left to stop."""
         with self._state:
             was_over, self._over = self._over, True
+        self._token.request()
         return not was_over
 
     def run(self) -> None:
         try:
             with self._module._engine:
                 self._report(b"701 BEGIN\n")
-                self._speak()
+                with contextlib.suppress(Stopped), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self._speak()
         except Exception:
             traceback.print_exc()  # to the log of Speech Dispatcher
         self._report(b"702 END\n", last=True)
 
     def _speak(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for options in ({"ssml": True}, {"ssml": False}):
-                text = to_ssml(self._command, self._text) if options["ssml"] else to_plain(self._text)
-                try:
-                    stream = self._tts.stream(text, self._voice, strict=False, speed=self._speed, retries=0, **options)  # type: ignore[arg-type]
-                except ValueError:
-                    continue  # no valid SSML, or nothing to say
-                with contextlib.closing(stream) as parts:  # type: ignore[type-var]
-                    for speech in parts:
-                        if not self._play(speech.samples, speech.sample_rate):
-                            return
-                return
+        kept, key = self._module._kept, (self._command, self._text, self._voice.name, self._speed)
+        played = []
+        with contextlib.closing(self._parts()) as parts:
+            for speech in kept.get(key, parts):
+                played.append(speech)
+                if not self._play(speech.samples, speech.sample_rate):
+                    return
+        if len(self._text) <= SHORT and not self._over:  # a message that was stopped may be incomplete
+            kept[key] = played
+            kept.move_to_end(key)
+            while len(kept) > KEPT:
+                kept.popitem(last=False)
+
+    def _parts(self) -> Generator[Speech, None, None]:
+        """Yield the speech, the first piece a short one. Nothing if there is nothing to say."""
+        for ssml in (True, False):
+            text = to_ssml(self._command, self._text) if ssml else to_plain(self._text)
+            try:
+                synthesizer = self._tts.begin(
+                    text, self._voice, ssml=ssml, strict=False, speed=self._speed, retries=0, early=True
+                )
+            except ValueError:
+                continue  # no valid SSML, or nothing to say
+            with contextlib.closing(prefetch(run(synthesizer, None, self._token), self._token)) as parts:  # type: ignore[type-var]
+                for speech, _ in parts:
+                    if speech is not None:
+                        yield speech
+            return
 
     def _play(self, samples: Samples, sample_rate: int) -> bool:
         """Send a part of the speech. Returns whether the message goes on."""

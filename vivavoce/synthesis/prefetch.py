@@ -38,9 +38,13 @@ class StopToken:
     def stopped(self) -> bool:
         return self._stopped
 
+    def request(self) -> None:
+        """Request the stop, and return at once."""
+        self._stopped = True
+
     def stop(self) -> None:
         """Request the stop, and return once the thread no longer works."""
-        self._stopped = True
+        self.request()
         with self._busy:
             pass
 

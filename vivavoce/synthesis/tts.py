@@ -260,14 +260,16 @@ class TTS:
         retries: int = 2,
         verify: str | Recognizer | None = None,
         max_seconds: float | None = None,
+        early: bool = False,
         token: StopToken | None = None,
         **options: Any,
     ) -> Synthesizer:
         """Return a `Synthesizer`, for a caller that runs `system.synthesize` itself for several texts at once.
 
         All arguments are checked now, not at the first piece. max_seconds: raise ValueError if the speech is predicted
-        to take longer, its pauses included. token: rests while a text stream is waited for. Other arguments and errors
-        as for `speak`.
+        to take longer, its pauses included. early: begin a text that is given as a whole with a shorter piece; the
+        samples are then not those of `speak`. token: rests while a text stream is waited for. Other arguments and
+        errors as for `speak`.
         """
         check_retries(retries)
         checker = self.transcript_checker(verify)
@@ -279,7 +281,7 @@ class TTS:
             planned = planner.plan_stream(texts, lexicon=lexicon, format=check_format(format), strict=strict)
         else:
             segments = parse_text(text, ssml=ssml, format=format, strict=strict, lexicon=lexicon, lang=lang)
-            planned = planner.plan(segments, max_seconds=max_seconds)
+            planned = planner.plan(segments, max_seconds=max_seconds, early=early)
         return Synthesizer(planner, planned, seed, retries, checker=checker)
 
     def preview(
