@@ -263,6 +263,8 @@ def test_an_error_shows_a_long_tag_in_short() -> None:
     ("text", "plain", "reported"),
     [
         ("So [laughs] it is.", "So  it is.", ["[laughs]"]),
+        ("[voice nash]So it is.", "So it is.", ["[voice nash]"]),
+        ("[speed fast]So[/speed] it is.", "So it is.", ["[speed fast]", "[/speed]"]),
         ("[sighs] No.", " No.", ["[sighs]"]),
         ("[clears throat] No [Applause]", " No ", ["[clears throat]", "[Applause]"]),
         ("Wait [puase 1s] here", "Wait  here", ["[puase 1s]"]),

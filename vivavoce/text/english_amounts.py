@@ -6,8 +6,19 @@ import re
 from functools import lru_cache
 
 from vivavoce.text.characters import Rule, after, any_of, before, numeric, padded, rule
+from vivavoce.text.english_context import ends_sentence
 from vivavoce.text.english_numbers import DECIMAL, INTEGER, cardinal, counted, number, ordinal, pairs
-from vivavoce.text.english_tables import COMPASS, CURRENCIES, NO_PLURALS, PER, SCALES, UNCOUNTED, UNIT_WORDS, UNITS
+from vivavoce.text.english_tables import (
+    COMPASS,
+    CURRENCIES,
+    NO_PLURALS,
+    PER,
+    POINTED,
+    SCALES,
+    UNCOUNTED,
+    UNIT_WORDS,
+    UNITS,
+)
 
 
 def _compact(unit: str) -> str:
@@ -114,6 +125,17 @@ def dimensions(m: re.Match[str]) -> str:
     return padded(m, f"{words} {'inch' if re.match(r' [a-z]', after(m)) else 'inches'}")
 
 
+def sides_in_feet(m: re.Match[str]) -> str:
+    """Read sizes in feet: "5' x 7'" is "five by seven feet"."""
+    words = " by ".join(cardinal(written) for written in re.findall(r"\d+", m[0]))
+    return f"{words} {'foot' if re.match(r' [a-z]', after(m)) else 'feet'}"
+
+
+def pointed(m: re.Match[str]) -> str:
+    """Write "30 m.p.h." without its points, as the later rules know it."""
+    return f" {POINTED[m[1].lower()]}" + ("." if m[0].endswith(".") and ends_sentence(after(m)) else "")
+
+
 def lone_feet(m: re.Match[str]) -> str:
     """Read "6' fence" as "six foot fence" and "6' tall" as "six feet tall"."""
     # After an odd number of single quotation marks this one closes a quotation.
@@ -158,6 +180,14 @@ POWERS: tuple[Rule, ...] = (
 )
 
 LENGTHS: tuple[Rule, ...] = (
+    numeric("unit", rf"(?<=\d)\s?((?i:{any_of(POINTED)}))(?:\.|(?!\w))", pointed, "."),
+    numeric("feet", r"(?<![\w.'\"])\d{1,4}'(?:\s?[x×]\s?\d{1,4}'){1,2}(?![\w'\"])", sides_in_feet, "'"),
+    numeric(
+        "by",
+        rf"(?<![\w.])({DECIMAL}\s?(?:{_UNIT}))\s[x×]\s(?={DECIMAL}\s?(?:{_UNIT})(?!\w))",
+        r"\1 by ",
+        "x×",
+    ),
     numeric("feet", r"(?<!\w)(\d{1,2})'\s?(\d{1,2})(\"|''|)(?![\w'\"])", feet, "'"),
     numeric(
         "feet",

@@ -196,4 +196,12 @@ PERIODS: tuple[Rule, ...] = (
     numeric("year", r"(?<![\w/.])([12]\d{3})/(\d\d)(?![\w/])", lambda m: f"{year(m[1])} to {short_year(m[2])}"),
 )
 
-YEARS: tuple[Rule, ...] = (numeric("year", r"(?<![\w.,:/-])(?:1\d{3}|20\d\d)(?!\w|[.,:/]\d)", calendar_year),)
+YEARS: tuple[Rule, ...] = (
+    numeric(
+        "year",
+        r"(?<![\w-])((?i:pre|post|mid|early|late)-)(1[1-9]\d\d|20\d\d)(?!\w|[.,:/]\d)",
+        lambda m: m[1] + year(m[2]),
+        "-",
+    ),
+    numeric("year", r"(?<![\w.,:/-])(?:1\d{3}|20\d\d)(?!\w|[.,:/]\d)", calendar_year),
+)

@@ -47,6 +47,7 @@ def plain_grouping(m: re.Match[str]) -> str:
 
 
 GROUPING: tuple[Rule, ...] = (
+    numeric("money", r"(?<=\d)/-(?![\w-])", "", "/"),  # "Rs. 500/-": and no smaller coin
     numeric("money", r"(?<=[$£€])\.(?=\d)", "0.", "$£€"),
     numeric("grouping", r"(?<![\w.,])\d{1,3}(?:\.\d{3}){1,5},\d{1,2}(?![\d,]|\.\d)", plain_grouping, "."),
     numeric("grouping", r"(?<![\w.,])\d{1,2}(?:,\d{2}){1,6},\d{3}(?![\d,]|\.\d{3})", plain_grouping, ","),
@@ -102,8 +103,8 @@ RULES: tuple[Rule, ...] = (
     numeric("money", rf"(?<![\w.])({DECIMAL})\s?¢", lambda m: padded(m, counted(m[1], "cent", "cents")), "¢"),
     numeric(
         "money",
-        rf"(?<![\w.,])({DECIMAL})(?:\s?({_SCALE}))?\s?([€£₽₹₪₩₴₺]|zł|kr|R\$)(?!\w)",
+        rf"(?<![\w.,])({DECIMAL})(?:\s?({_SCALE}))?\s?([$€£¥₽₹₪₩₫₴₺]|zł|kr|R\$)(?!\w)",
         lambda m: padded(m, amount(m[1], m[2], CURRENCIES[m[3]])),
-        "€£₽₹₪₩₴₺zkR",
+        "$€£¥₽₹₪₩₫₴₺zk",
     ),
 )

@@ -9,14 +9,25 @@ from vivavoce.text.characters import SYMBOLS, Rule, numeric, padded, rule
 from vivavoce.text.english_numbers import DECIMAL, digits, number
 from vivavoce.text.english_tables import GREEK
 
+# Signs of mathematics beyond those that other languages have names for.
+_MATHS = {
+    **{"∛": "cube root of", "∜": "fourth root of", "∈": "in", "∉": "not in", "∩": "intersection", "∪": "union"},
+    **{"⊂": "is a subset of", "⊆": "is a subset of", "∅": "the empty set", "∀": "for all", "∃": "there exists"},
+    **{"∑": "sum of", "∏": "product of", "∫": "integral of", "∂": "partial", "∇": "del", "∝": "proportional to"},
+    **{"≡": "is equivalent to", "≅": "is congruent to", "⇒": "implies", "⇔": "if and only if", "∴": "therefore"},
+    **{"≪": "much less than", "≫": "much greater than", "∧": "and", "∨": "or", "¬": "not", "∥": "parallel to"},
+}
+_SYMBOLS = {**SYMBOLS, **_MATHS}
+
 
 def superscript(m: re.Match[str]) -> str:
-    power = unicodedata.normalize("NFKC", m[0]).replace("−", "-").replace("-", "minus ")
-    return padded(m, {"2": "squared", "3": "cubed"}.get(power, f"to the power of {power}"))
+    power = unicodedata.normalize("NFKC", m[1]).replace("−", "-").replace("-", "minus ")
+    words = padded(m, {"2": "squared", "3": "cubed"}.get(power, f"to the power of {power}"))
+    return f"{words.rstrip()} minus " if m[2] else words
 
 
 def symbol(m: re.Match[str]) -> str:
-    return padded(m, SYMBOLS[m[0]])
+    return padded(m, _SYMBOLS[m[0]])
 
 
 def operator(m: re.Match[str]) -> str:
@@ -25,7 +36,12 @@ def operator(m: re.Match[str]) -> str:
 
 
 POWERS: tuple[Rule, ...] = (
-    rule("superscript", r"(?<=[\w)])[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", superscript, "⁰¹²³⁴⁵⁶⁷⁸⁹"),
+    rule(
+        "superscript",
+        r"(?<=[\w)])([⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)(\s?[-–]\s?(?=\d|[A-Za-z](?:[⁰¹²³⁴-⁹]|\s?[=+)]|$)))?",
+        superscript,
+        "⁰¹²³⁴⁵⁶⁷⁸⁹",
+    ),
     rule("unit", r"(?<=\d)\s?(?:º\s?|°\s)(?=[CF](?!\w))", "°", "º°"),
 )
 
@@ -46,7 +62,7 @@ RULES: tuple[Rule, ...] = (
         lambda m: padded(m, GREEK[m[0]]) if m[0] in GREEK else m[0],
         "".join(GREEK),
     ),
-    rule("symbol", "[" + re.escape("".join(SYMBOLS)) + "]", symbol, "".join(SYMBOLS)),
+    rule("symbol", "[" + re.escape("".join(_SYMBOLS)) + "]", symbol, "".join(_SYMBOLS)),
 )
 
 NUMBERS: tuple[Rule, ...] = (

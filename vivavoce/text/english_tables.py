@@ -117,6 +117,8 @@ SHORTENED |= {
     **{"sq. km": "square kilometers", "sq km": "square kilometers", "sq. in.": "square inches"},
     **{"cu. ft.": "cubic feet", "cu ft": "cubic feet", "fl. oz.": "fluid ounces", "fl oz": "fluid ounces"},
 }
+# Units with points: "30 m.p.h."
+POINTED = {"m.p.h": "mph", "k.p.h": "kph", "m.p.g": "mpg", "r.p.m": "rpm", "b.p.m": "bpm"}
 # Units that are read without a number before them.
 UNIT_WORDS = {"mph": "miles per hour", "kph": "kilometers per hour", "km/h": "kilometers per hour"}
 UNIT_WORDS |= {"m/s": "meters per second", "kWh": "kilowatt hours", "°C": "degrees Celsius", "°F": "degrees Fahrenheit"}
@@ -177,6 +179,8 @@ UNCOUNTED |= {"cu ft": ("cubic foot", "cubic feet"), "ft/s": ("foot per second",
 UNCOUNTED |= {"sq in": ("square inch", "square inches"), "cu in": ("cubic inch", "cubic inches")}
 UNCOUNTED |= {"hz": ("hertz",) * 2, "khz": ("kilohertz",) * 2, "mhz": ("megahertz",) * 2, "ghz": ("gigahertz",) * 2}
 UNCOUNTED |= {
+    "mpg": ("mile per gallon", "miles per gallon"),
+    "bpm": ("beat per minute", "beats per minute"),
     "Ft": ("foot", "feet"),
     "FT": ("foot", "feet"),
     "hp": ("horsepower",) * 2,

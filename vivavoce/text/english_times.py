@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vivavoce.text.characters import Rule, after, any_of, before, numeric, rule
-from vivavoce.text.english_numbers import cardinal, counted, short_year
+from vivavoce.text.english_numbers import cardinal, counted, number, short_year
 from vivavoce.text.english_tables import BIBLE
 
 _TIME = r"\d{1,2}(?::[0-5]\d)?\s?[AaPp](?:\.\s?[Mm]\.|[Mm](?!\w))"
@@ -42,6 +42,14 @@ def clock(m: re.Match[str]) -> str:
     return words + (f" {half.lower()}.m." if half else "")
 
 
+def split_seconds(m: re.Match[str]) -> str:
+    """Read "1:58.3" as "one minute fifty-eight point three seconds"."""
+    parts = [
+        counted(str(int(part)), one, f"{one}s") for part, one in ((m[1], "hour"), (m[2], "minute")) if int(part or 0)
+    ]
+    return " ".join([*parts, f"{number(f'{int(m[3])}.{m[4]}')} seconds"])
+
+
 def military(m: re.Match[str]) -> str:
     hour = f"oh {cardinal(m[1][1])}" if m[1][0] == "0" and m[1] != "00" else cardinal(str(int(m[1])))
     return f"{hour} {'hundred' if m[2] == '00' else short_year(m[2])} "
@@ -53,6 +61,7 @@ def duration(m: re.Match[str]) -> str:
 
 
 RULES: tuple[Rule, ...] = (
+    numeric("duration", r"(?<![\w.,:])(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d)\.(\d{1,3})(?![\w:]|\.\w)", split_seconds, ":"),
     numeric("clock", r"(?<![\w.,:])(\d{1,2})\.([0-5]\d)(?=\s?[AaPp]\.?\s?[Mm](?!\w))", r"\1:\2", "."),
     numeric("range", rf"(?<![\w.,:])({_TIME}|\d{{1,2}}(?::[0-5]\d)?)\s?[-–]\s?(?={_TIME})", r"\1 to ", "-–"),
     numeric("range", r"(?<![\w.,:])(\d{1,2}:[0-5]\d)\s?[-–]\s?(?=\d{1,2}:[0-5]\d)", r"\1 to ", "-–"),

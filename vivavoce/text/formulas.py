@@ -272,7 +272,9 @@ def _formula(m: re.Match[str]) -> str:
     """Read a formula between dollar signs. Leave it out if it is beyond the rules, unless it may be sums of money."""
     content = (m[1] or m[2]).strip()
     formal = m[1] is not None or re.search(r"[\\^_{]", content)
-    if not formal and not re.search(r"[=<>+]", content) and len(content) > 2:
+    # without words: "$|x|$", "$P(A|B)$", "$x - y$"
+    variables = re.search(r"[A-Za-z]", content) and not re.search(r"[A-Za-z]{2}", content)
+    if not formal and not variables and not re.search(r"[=<>+]", content) and len(content) > 2:
         return m[0]
     words = read_formula(content)
     if words is not None:

@@ -303,7 +303,9 @@ def _is_language(m: re.Match[str]) -> bool:
 
 def _is_stage_direction(m: re.Match[str]) -> bool:
     words = m[1].lower().split() if m[2] else []
-    return 0 < len(words) <= 3 and (words[0] in STAGE_DIRECTIONS or words == ["clears", "throat"])
+    # "[voice nash]" is a tag without its colon
+    first = STAGE_DIRECTIONS | {"voice", "speed", "lang"}
+    return 0 < len(words) <= 3 and (words[0] in first or words == ["clears", "throat"])
 
 
 def _unescaped(text: str) -> str:
