@@ -41,9 +41,11 @@ MAY_IMPORT = {
     "evaluate": "config audio text voices data checkpoints metrics systems synthesis",
     "prepare": "config locks workers cluster audio text data models checkpoints metrics",
     "train": "config locks audio text data models checkpoints metrics",
+    "train_voice": "config locks audio bundles text voices data models checkpoints metrics systems synthesis prepare "
+    "train",
     "serve": "config audio bundles text voices systems synthesis books",
     "cli": "config locks cluster audio bundles text voices checkpoints systems synthesis books batch evaluate prepare "
-    "train serve",
+    "train train_voice serve",
     "client": "",
     "__init__": "voices systems synthesis",
 }

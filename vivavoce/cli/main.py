@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib.util
 import json
 import os
 import sys
@@ -39,6 +40,7 @@ from vivavoce.cli.reading import completion, feed, speechd, watch
 from vivavoce.cli.serve_flags import McpFlags, ServeFlags, WyomingFlags
 from vivavoce.cli.speak import speak
 from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, rate_of, run
+from vivavoce.cli.train_voice_flags import TrainVoiceFlags
 from vivavoce.cli.voices import app as voices
 from vivavoce.voices import get as get_voice
 
@@ -289,6 +291,26 @@ def train(
     with _requires("train", "train"):
         from vivavoce.train import trainer
     trainer.train(task, config, data, out, max_minutes, valid or [], threads, init_from, checkpoints)
+
+
+@app.command("train-voice", cls=Command)
+@takes(TrainVoiceFlags)
+def train_voice(flags: TrainVoiceFlags) -> None:
+    """Train a voice from a folder of recordings, or resume an interrupted run.
+
+    Train only your own voice, or one whose owner has agreed: the voice's file says so.
+    """
+    from vivavoce.train_voice import run as training
+    from vivavoce.train_voice.settings import TrainVoiceConfig
+
+    for package in ("torch", "accelerate", "fsspec"):  # now, not after the transcription
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(f"train-voice: the package {package} is missing: pip install vivavoce[train,eval]")
+    settings = TrainVoiceConfig(**flags.settings())
+    out = flags.out or Path(f"{settings.name}-voice")
+    with _resumable("stages"), progress_bar("looking for recordings") as show:
+        made = training.train_voice(flags.recordings, out, settings, progress=show, say=print_line)
+    print(f'{made.voice}\n{made.report}\nspeak with it: vivavoce --voice "{settings.name}" "Hello."')
 
 
 @app.command("prepare", cls=Command)

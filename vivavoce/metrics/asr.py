@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,31 @@ class Recognizer(Protocol):
 
         language: the code of the spoken language; None: the recognizer's default.
         """
+
+
+# A transcript is unsure if the probabilities of its words have a lower mean, or one of them is lower, than these
+MEAN_PROBABILITY, LEAST_PROBABILITY = 0.8, 0.2
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A transcript with the times of its words."""
+
+    text: str
+    words: tuple[tuple[str, float, float], ...] = ()  # word, start and end in seconds
+    probabilities: tuple[float, ...] = ()  # of the words, 0 to 1
+
+    def doubt(self) -> str:
+        """Return why the transcript cannot be trusted word for word; "" if it can."""
+        if not self.words:
+            return "no words heard"
+        if re.search(r"[^\w\s.,;:?!'’\"“”…-]|\d", self.text):
+            return "digits or signs, which may be read in several ways"
+        if sum(self.probabilities) / len(self.probabilities) < MEAN_PROBABILITY:
+            return "an unsure transcript"
+        if min(self.probabilities) < LEAST_PROBABILITY:
+            return "an unsure word"
+        return ""
 
 
 class WhisperRecognizer:
@@ -55,6 +82,7 @@ class WhisperRecognizer:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{name}: Whisper cannot be loaded ({reason})") from None
         self.language = language
+        self._numerals: list[int] | None = None  # tokens with digits and signs, once `hear` needs them
 
     def transcribe(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> str:
         """As `Recognizer.transcribe`."""
@@ -68,3 +96,27 @@ class WhisperRecognizer:
             vad_filter=False,
         )
         return "".join(segment.text for segment in segments).strip()
+
+    def hear(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> Heard:
+        """Return the transcript of samples [S] with its words' times and probabilities.
+
+        More exact than `transcribe`, and slower. Numbers are written as the words that are spoken.
+        """
+        if self._numerals is None:
+            vocabulary = self.model.hf_tokenizer.get_vocab()
+            self._numerals = [number for token, number in vocabulary.items() if re.search(r"^[^<]*[\d%$£€]", token)]
+        segments, _ = self.model.transcribe(
+            resample(samples, sample_rate, SAMPLE_RATE),
+            language=language or self.language,
+            beam_size=5,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+            suppress_tokens=[-1, *self._numerals],
+        )
+        words = [word for segment in segments for word in segment.words or ()]
+        return Heard(
+            "".join(word.word for word in words).strip(),
+            tuple((word.word.strip(), round(word.start, 3), round(word.end, 3)) for word in words),
+            tuple(word.probability for word in words),
+        )
