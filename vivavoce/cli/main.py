@@ -296,10 +296,7 @@ def train(
 @app.command("train-voice", cls=Command)
 @takes(TrainVoiceFlags)
 def train_voice(flags: TrainVoiceFlags) -> None:
-    """Train a voice from a folder of recordings, or resume an interrupted run.
-
-    Train only your own voice, or one whose owner has agreed: the voice's file says so.
-    """
+    """Train a voice from recordings of yourself, or of someone who agrees, or resume an interrupted run."""
     from vivavoce.train_voice import run as training
     from vivavoce.train_voice.settings import TrainVoiceConfig
 

@@ -27,12 +27,14 @@ from vivavoce.cli.inputs import BookFlags, TextFlags, check_output, chosen_voice
 from vivavoce.cli.options import WHOLE, Flags, MarkupFlags, ModelFlags, SamplingFlags, VoiceFlags, takes
 from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, run
 from vivavoce.config import DTYPES, SpeakOptions
+from vivavoce.synthesis import likeness
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import check_retries
 from vivavoce.synthesis.tts import TTS, load
 from vivavoce.text import formats
 from vivavoce.text.lexicon import Lexicon
 
+OPENING = 2.0  # seconds from which the likeness of a cloned voice is measured
 DEFAULT_OUTPUT = "speech.wav"  # used where there is neither --output nor a sound device
 
 
@@ -163,8 +165,14 @@ def speak(
         loaded = time.perf_counter()
         narration = Narration(tts, book, target.path, speaker, model=made_by(**settings), **narrate)
         watch(narration)
-        spoken = _speak_to(narration, target, tts, show)
+        opening: list[Speech] = []
+        spoken = _speak_to(narration, target, tts, show, opening)
         finished = time.perf_counter()
+    if voice.ref_audio is not None and opening and narration.kept == 0:
+        first = Speech.join(opening)
+        close = likeness.likeness(tts.system, speaker, first.samples, first.sample_rate)
+        if close is not None:
+            print_line(likeness.describe(close))
     if target.stdout:
         _write_stdout(Speech.join(spoken).wav())
     summary = _summary(narration, target, loading=loaded - started, speaking=finished - loaded)
@@ -243,15 +251,20 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def _speak_to(narration: Narration, target: Target, tts: TTS, show: Callable[[str, float], None]) -> list[Speech]:
+def _speak_to(
+    narration: Narration, target: Target, tts: TTS, show: Callable[[str, float], None], opening: list[Speech]
+) -> list[Speech]:
     """Generate everything, and play it if asked. Returns the speech only for standard output.
 
+    opening: is extended by the first parts, until they have OPENING seconds.
     While it is played, the space bar pauses and q stops. Without a file to finish, q also ends the work.
     """
     parts: list[Speech] = []
     sound = Player(tts.sample_rate) if target.playing else contextlib.nullcontext()
     with sound as player, contextlib.closing(narration.speak(show)) as spoken, keys.control(player):
         for part in spoken:
+            if sum(early.duration for early in opening) < OPENING:
+                opening.append(part)
             if target.stdout:
                 parts.append(part)
             if player is not None:
