@@ -37,6 +37,7 @@ from vivavoce.cli.options import (
 )
 from vivavoce.cli.prepare_flags import PlaceFlags, RecordingFlags, TokenFlags, VocabFlags
 from vivavoce.cli.reading import completion, feed, speechd, watch
+from vivavoce.cli.record import record
 from vivavoce.cli.serve_flags import McpFlags, ServeFlags, WyomingFlags
 from vivavoce.cli.speak import speak
 from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, rate_of, run
@@ -98,6 +99,7 @@ app = typer.Typer(cls=Group, add_completion=False, pretty_exceptions_enable=Fals
 for _function in (speak, watch, feed, speechd, completion):
     app.command(_function.__name__, cls=Command)(_function)
 app.command("convert-voice", cls=Command)(convert_voice)
+app.command("record", cls=Command)(record)
 app.add_typer(voices, name="voices")
 
 
