@@ -79,7 +79,7 @@ NOT_RUN = {
     r"git clone|cd ": "needs the network and a shell",
     r"python benchmarks/nemo_tables\.py": "needs a clone of another project",
     r"python benchmarks/attack\.py": "starts processes of its own; tests/benchmarks/test_attack.py runs a part of it",
-    r"vivavoce .*--ray": "needs a Ray cluster; tests/batch/test_ray.py and tests/prepare/test_ray.py run one",
+    r"(vivavoce|python benchmarks/batch\.py) .*--ray": "needs a Ray cluster; tests/batch and tests/prepare start one",
     r"vivavoce (wyoming|mcp)|python -m http\.server": "serves until it is stopped",
     r"vivavoce (watch|--clipboard)": "needs a desktop",
     r"vivavoce speechd": "writes to the home folder",

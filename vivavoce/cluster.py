@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ R = TypeVar("R")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_ATTEMPTS = 5  # at a job whose worker dies: Ray would restart workers for ever
 AGAIN = "the same command resumes"
+STARTS = 3  # attempts to start a node: Ray gives its processes 15 s, which is short on a busy machine
+PATIENCE = 10.0  # seconds for a connection to a cluster's address; Ray would try for a quarter of an hour
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ def _connected(cluster: RayCluster) -> Iterator[Any]:
         if cluster.address == "auto":
             _connect_or_start(ray, cluster, options)
         else:
+            _reach(cluster.address)
             ray.init(address=cluster.address, **options)
     except Exception as error:  # Ray raises a plain Exception, among others
         raise ValueError(f"ray {cluster.address}: no connection ({_first_line(error)})") from None
@@ -234,10 +238,24 @@ def _connect_or_start(ray: Any, cluster: RayCluster, options: dict[str, Any]) ->
     each = cluster.resources.get("CPU", 1.0) or 1.0
     cores = max(1, round(cluster.workers * each + 0.499)) if cluster.workers is not None else available_cores()
     custom = {name: 1e6 for name in cluster.resources if name not in ("CPU", "GPU")}
-    try:
-        ray.init(num_cpus=cores, resources=custom or None, **options)
-    except ValueError:  # there is a cluster, whose resources are what they are
-        ray.init(**options)
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(num_cpus=cores, resources=custom or None, **options)
+        except ValueError:  # there is a cluster, whose resources are what they are
+            ray.init(**options)
+        except Exception as error:
+            if attempt == STARTS or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            continue
+        return
+
+
+def _reach(address: str) -> None:
+    """Raise OSError if nobody listens at HOST:PORT or ray://HOST:PORT. Other addresses are left to Ray."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
 
 
 def _pool_size(ray: Any, cluster: RayCluster) -> tuple[int, int]:

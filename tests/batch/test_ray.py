@@ -14,6 +14,7 @@ from helpers.batch_engine import load_deadly, load_poisoned
 from helpers.batch_tables import contents, lines, speak, texts, write
 from helpers.ray_cluster import driver, kill_raylet, ray_cluster, wait_for_blocks
 
+from vivavoce import cluster as clusters
 from vivavoce.cluster import RayCluster, parse_resources
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
@@ -24,6 +25,31 @@ slow = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("pro
 def cluster() -> Iterator[Any]:
     with ray_cluster(4) as started:
         yield started
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    table = write(tmp_path / "in.csv", texts(2))
+    with pytest.raises(ValueError, match=r"ray 127\.0\.0\.1:1: no connection") as error:
+        speak(table, tmp_path / "out", ray=RayCluster("127.0.0.1:1"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_node_that_is_slow_to_start_is_started_again() -> None:
+    calls = []
+
+    class Ray:
+        def init(self, **options: Any) -> None:
+            calls.append("init")
+            if calls.count("init") < 3:
+                raise RuntimeError("The current node timed out during startup. This could happen because …")
+
+        def shutdown(self) -> None:
+            calls.append("shutdown")
+
+    clusters._connect_or_start(Ray(), RayCluster(workers=1), {})
+    assert calls == ["init", "shutdown", "init", "shutdown", "init"]
 
 
 class TestOnOneCluster:
@@ -92,12 +118,3 @@ def test_bad_resources_are_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="it must be like CPU=1,GPU=0.5"):
         parse_resources(text)
     assert parse_resources("GPU=0.5, tpu=2") == {"CPU": 1.0, "GPU": 0.5, "tpu": 2.0}
-
-
-@needs_ray
-@pytest.mark.slow
-def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    table = write(tmp_path / "in.csv", texts(2))
-    with pytest.raises(ValueError, match=r"ray 127\.0\.0\.1:1: no connection") as error:
-        speak(table, tmp_path / "out", ray=RayCluster("127.0.0.1:1"))
-    assert "\n" not in str(error.value)
