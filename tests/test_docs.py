@@ -83,6 +83,10 @@ NOT_RUN = {
     r"vivavoce (wyoming|mcp)|python -m http\.server": "serves until it is stopped",
     r"vivavoce (watch|--clipboard)": "needs a desktop",
     r"vivavoce speechd": "writes to the home folder",
+    r"vivavoce record": "needs a microphone; tests/cli/test_record.py stands in for one",
+    r"vivavoce train-voice": "takes an hour; tests/train_voice runs it on a tiny model",
+    r"vivavoce (--voice me |voices (add|info|export|remove))": "needs a trained voice; tests/test_voice_bundles.py",
+    r"vivavoce (train .*me-voice|export runs/me |--model my-model --ref)": "needs a run of train-voice",
     r"vivavoce --url": "needs the network",
     r"vivavoce export my-model my-model/onnx": "takes minutes; tests/systems/test_onnx.py does it on a small model",
 }
@@ -103,7 +107,7 @@ LANGUAGES = ("sh", "python", "text", "json", "")
 # Within a sentence: the name of a command, or a command with a placeholder.
 COMMANDS = (
     "batch|chapters|convert|evaluate|export|mcp|preview|speak|serve|wyoming|prepare --tokens|"
-    "watch|feed|speechd|completion"
+    "watch|feed|speechd|completion|record|train-voice|voices"
 )
 NAME = re.compile(
     rf"vivavoce( ({COMMANDS}|train( \w+)?))?|python -m vivavoce\.generate|"
