@@ -307,8 +307,8 @@ def train_voice(flags: TrainVoiceFlags) -> None:
             raise ValueError(f"train-voice: the package {package} is missing: pip install vivavoce[train,eval]")
     settings = TrainVoiceConfig(**flags.settings())
     out = flags.out or Path(f"{settings.name}-voice")
-    with _resumable("stages"), progress_bar("looking for recordings") as show:
-        made = training.train_voice(flags.recordings, out, settings, progress=show, say=print_line)
+    with _resumable("stages"):
+        made = training.train_voice(flags.recordings, out, settings, bar=progress_bar, say=print_line)
     print(f'{made.voice}\n{made.report}\nspeak with it: vivavoce --voice "{settings.name}" "Hello."')
 
 

@@ -82,9 +82,9 @@ def duration_recipe(base: Base) -> dict[str, Any]:
         "characters": base.duration_values["characters"],
         "aligner": "bundled" if config.get("letters") else "",
         "train": {
-            "frames_per_batch": 8000, "max_steps": DURATION_STEPS, "warmup_steps": 20, "learning_rate": 3e-4,
-            "weight_decay": 0.05, "clip_norm": 1.0, "ema": 0.95, "mixed_precision": "no", "validate_every": 25,
-            "patience": 3, "checkpoint_minutes": 2.0, "keep_checkpoints": 1, "max_seconds": 15.0, "workers": 0,
+            "frames_per_batch": 8000, "max_steps": DURATION_STEPS, "warmup_steps": 20, "learning_rate": 1e-4,
+            "weight_decay": 0.05, "clip_norm": 1.0, "ema": 0.95, "mixed_precision": "no", "validate_every": 10,
+            "patience": 5, "checkpoint_minutes": 2.0, "keep_checkpoints": 1, "max_seconds": 15.0, "workers": 0,
         },
     }  # fmt: skip
 

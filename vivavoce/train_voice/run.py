@@ -7,6 +7,7 @@ candidate.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -16,6 +17,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,14 @@ SPOKEN = (  # at the end, for the listener
 )
 LOSS = 0.05  # of the difference's squares that factors of low rank may leave out
 
+TRAINING = ("durations", "model")  # stages whose progress the trainer shows
+
 Progress = Callable[[str, float], None]
+Bar = Callable[[str], AbstractContextManager[Progress]]
 Say = Callable[[str], None]
+
+
+def _unseen(description: str, done: float) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +81,16 @@ def train_voice(
     out: Path,
     settings: TrainVoiceConfig,
     *,
-    progress: Progress = lambda description, done: None,
+    bar: Bar = lambda title: contextlib.nullcontext(_unseen),
     say: Say = lambda line: None,
     recognizer: Callable[[], Any] | None = None,
 ) -> Trained:
     """Train a voice from a folder of recordings, and add it to the user's voices.
 
     folder: recordings of any length in any format that `recordings.read_recording` reads, with or without texts. out:
-    the folder of the run; the same call goes on with an interrupted one. progress: called with what is done and the
-    part of the stage, 0 to 1. say: called with lines for the user. recognizer: loads a recogniser with `hear` and
+    the folder of the run; the same call goes on with an interrupted one. bar: called for each stage but training, which
+    has a bar of its own; yields a function that is called with what is done and the part of the stage, 0 to 1. say:
+    called with lines for the user. recognizer: loads a recogniser with `hear` and
     `transcribe`; None: Whisper, from the extra `eval`, if it is installed.
     Raises ValueError for recordings that are unusable or too little, a name that is taken, and an `out` that holds
     another run; OSError if the disk fails.
@@ -91,7 +100,7 @@ def train_voice(
         raise ValueError(f"{out}: lies in the recordings {folder}, and would change them; give a folder elsewhere")
     sources = recordings.find_recordings(folder)
     with lock_folder(out):
-        return _Run(sources, out, settings, progress, say, recognizer).run()
+        return _Run(sources, out, settings, bar, say, recognizer).run()
 
 
 class _Run:
@@ -100,7 +109,7 @@ class _Run:
         sources: list[recordings.Source],
         out: Path,
         settings: TrainVoiceConfig,
-        progress: Progress,
+        bar: Bar,
         say: Say,
         recognizer: Callable[[], Any] | None,
     ) -> None:
@@ -109,7 +118,8 @@ class _Run:
         self.recognizer = recognizer or self._whisper
         self.can_hear = recognizer is not None or importlib.util.find_spec("faster_whisper") is not None
         self._recognizer: Any = None
-        self._progress, self._stage = progress, ""
+        self._bar, self._stage = bar, ""
+        self._progress: Progress = _unseen
         self.stages = out / "stages"
         self._check_folder()
 
@@ -164,8 +174,12 @@ class _Run:
             if found is None:
                 began = time.monotonic()
                 self.say(f"{self._stage} …")
-                self.progress("", 0.0)
-                found = work()
+                if stage in TRAINING:
+                    found = work()
+                else:
+                    with self._bar(self._stage) as self._progress:
+                        found = work()
+                self._progress = _unseen
                 found["seconds"] = round(time.monotonic() - began, 1)
                 write_json(self.stages / f"{stage}.json", found)
             if line := found.get("line"):
