@@ -135,7 +135,8 @@ def test_a_difference_restores_the_tuned_weights_whole_or_as_factors() -> None:
 
 def test_a_difference_that_does_not_fit_is_refused() -> None:
     base = {"a": np.zeros((4, 4), np.float16)}
-    for wrong in ({"b": np.zeros((4, 4))}, {"a": np.zeros(3)}, {"a|left": np.zeros((4, 2))}):
+    huge = {"a|left": np.zeros((3_000_000, 1), np.float16), "a|right": np.zeros((1, 3_000_000), np.float16)}
+    for wrong in ({"b": np.zeros((4, 4))}, {"a": np.zeros(3)}, {"a|left": np.zeros((4, 2))}, huge):
         with pytest.raises(ValueError, match="file: "):
             add(base, wrong, "file")
 

@@ -91,13 +91,16 @@ def add(base: Tensors, difference: Tensors, where: str) -> dict[str, npt.NDArray
             continue
         name = stored.removesuffix(LEFT)
         change = difference[stored].astype(np.float32)
+        size = change.size
         if stored.endswith(LEFT):
             right = difference.get(name + RIGHT)
             if right is None or change.ndim != 2 or right.ndim != 2 or change.shape[1] != right.shape[0]:
                 raise ValueError(f"{where}: the factors of {name} do not fit together")
-            change = change @ right.astype(np.float32)
-        if name not in result or change.size != result[name].size:
+            size = len(change) * right.shape[1]
+        if name not in result or size != result[name].size:  # before the product, which could be huge
             raise ValueError(f"{where}: {name} does not fit the model")
+        if stored.endswith(LEFT):
+            change = change @ difference[name + RIGHT].astype(np.float32)
         result[name] += change.reshape(result[name].shape)
     return result
 

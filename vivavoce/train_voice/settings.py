@@ -36,8 +36,8 @@ def advice(minutes: float, name: str) -> str:
     """Return what to expect of so many minutes of speech; "" if there are plenty."""
     if minutes < CLONE_BELOW:
         return (
-            f"{minutes:.1f} minutes of usable speech: training copies the sound of the voice, hardly its way of "
-            "speaking; cloning it from one good sentence (--ref-audio) takes no time and may do as well. Record "
+            f"{minutes:.1f} minutes of usable speech: expect the sound of the voice, hardly its way of speaking. "
+            "Cloning it from one good sentence (--ref-audio) takes no time; the report has both to compare. Record "
             f"{EXPECT_BELOW:.0f} minutes for more: vivavoce record"
         )
     if minutes < EXPECT_BELOW:
