@@ -4,6 +4,7 @@
 import {Phones} from "./phones.js";
 import {fit} from "./text.js";
 
+const LEAST_FRAMES = 30; // of a text without its edges, as in systems/nanospeech.py
 const EDGE_FRAMES = 9; // of silence at either end, as in systems/nanospeech.py
 const MIN_FRAMES = 12;
 const MAX_MAGNITUDE = 100;
@@ -52,6 +53,9 @@ export class Speech {
       channels.phones = of(this.phones.ids(read), [1, ids.length, 2], "int64");
     }
     const durations = (await this.run("durations", {text: text_, speaker, ...channels})).slice();
+    const inner = durations.slice(1, -1).reduce((sum, frames) => sum + frames, 0);
+    const slower = Math.max(1, LEAST_FRAMES / Math.max(1, inner));
+    for (let at = 1; at < durations.length - 1; at++) durations[at] *= slower;
     for (const edge of [0, durations.length - 1]) durations[edge] = Math.max(durations[edge], EDGE_FRAMES);
     for (let i = 0; i < durations.length; i++) durations[i] /= pace;
 

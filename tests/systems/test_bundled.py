@@ -56,6 +56,15 @@ def test_a_word_that_came_out_cut_is_given_more_time_and_silence(tts: vivavoce.T
     )
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_lone_syllable_lasts_a_third_of_a_second(tts: vivavoce.TTS, backend: str) -> None:
+    system = tts.system if backend == "torch" else vivavoce.load(backend="onnx").system
+    for text in ("A", "2", "Go"):
+        (result,) = system.synthesize([tts.begin(text, "luna", seed=1).next_request()])
+        assert result.ends is not None
+        assert 0.3 < result.ends[-1] - result.start < 0.4
+
+
 def test_streaming_gives_the_same_samples(tts: vivavoce.TTS) -> None:
     text = "One sentence stands here. Another one follows it, and it is somewhat longer than the first. " * 2
     parts = list(tts.stream(text, seed=5))
