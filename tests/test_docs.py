@@ -380,6 +380,8 @@ def check_flags(arguments: list[str], example: Example) -> None:
     group: Any = typer.main.get_command(main.app)
     name, rest = (arguments[0], arguments[1:]) if arguments[0] in group.commands else ("speak", arguments)
     command = group.commands[name]
+    if rest and rest[0] in getattr(command, "commands", {}):
+        command, name, rest = command.commands[rest[0]], rest[0], rest[1:]
     known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     for word in rest:
         assert not word.startswith("--") or word in {*known, "--help", "--version"}, f"{example}: no {word}"
