@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_FRAMES = 4096  # the published models were trained on no more: 43 s
 MIN_FRAMES = 12  # an eighth of a second; no word is shorter
 EDGE_FRAMES = 9  # of silence at either end: about as much as in the training corpus
-LEAST_FRAMES = 30  # of a text without its edges, a third of a second: shorter ones, such as "A", are less intelligible
+LEAST_FRAMES = 30  # of a text without its edges, a third of a second: shorter ones, such as "A", are easily misheard
 # For a retry of a piece that came out truncated. Single words last longer than the duration model predicts, above all
 # in fast voices: with these two, one voice read all 48 of six words that it had truncated in half of its readings. They
 # are not the default, because in voices whose words fit, that much silence costs words: they are drawn out.
