@@ -64,7 +64,7 @@ ONLY_IN = {
     "tensorboard": ("train.*",),
     "mlx": ("*_mlx",),
     "safetensors.mlx": ("*_mlx",),
-    "sounddevice": ("audio.playback", "audio.recording"),
+    "sounddevice": ("audio.devices", "audio.playback", "audio.recording"),
     "transformers": ("models.codec_torch",),
     "typer": ("cli.*",),
     "fastapi": ("serve.*",),

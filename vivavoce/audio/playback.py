@@ -5,22 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 
+from vivavoce.audio.devices import why_unusable
 from vivavoce.audio.dsp import Samples
 
 
 def why_silent() -> str | None:
     """Return why this machine cannot play sound; None if it can."""
-    try:
-        import sounddevice
-
-        sounddevice.query_devices(kind="output")
-    except ImportError:
-        return "the package sounddevice is missing: pip install vivavoce[play]"
-    except OSError as error:  # sounddevice is installed, the library below it is not
-        return f"{error} (on Debian and Ubuntu: apt install libportaudio2)"
-    except Exception as error:  # sounddevice.PortAudioError and ValueError: no device, or none that is usable
-        return f"no sound output device was found ({error})"
-    return None
+    return why_unusable("output")
 
 
 class Player:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vivavoce.audio.devices import why_unusable
 from vivavoce.audio.dsp import Samples
 
 RATE = 48_000  # Hz; what most microphones have
@@ -16,17 +17,7 @@ RATE = 48_000  # Hz; what most microphones have
 
 def why_deaf() -> str | None:
     """Return why this machine cannot record sound; None if it can."""
-    try:
-        import sounddevice
-
-        sounddevice.query_devices(kind="input")
-    except ImportError:
-        return "the package sounddevice is missing: pip install vivavoce[play]"
-    except OSError as error:  # sounddevice is installed, the library below it is not
-        return f"{error} (on Debian and Ubuntu: apt install libportaudio2)"
-    except Exception as error:  # sounddevice.PortAudioError and ValueError: no device, or none that is usable
-        return f"no microphone was found ({error})"
-    return None
+    return why_unusable("input")
 
 
 class Recorder:
