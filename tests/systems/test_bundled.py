@@ -65,6 +65,17 @@ def test_a_lone_syllable_lasts_a_third_of_a_second(tts: vivavoce.TTS, backend: s
         assert 0.3 < result.ends[-1] - result.start < 0.4
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_other_texts_in_the_batch_do_not_change_a_text(tts: vivavoce.TTS, backend: str) -> None:
+    system = tts.system if backend == "torch" else vivavoce.load(backend="onnx").system
+    texts = [SENTENCE, "Good morning.", "On his release he sent a challenge, and nobody ever answered it.", "Stop!"]
+    jobs = [tts.begin(text, "nash", seed=1).next_request() for text in texts]
+    for job, together in zip(jobs, system.synthesize(jobs), strict=True):
+        (alone,) = system.synthesize([job])
+        assert np.array_equal(alone.ends, together.ends)
+        assert np.abs(alone.samples - together.samples).max() < 3e-3 * np.abs(alone.samples).max()
+
+
 def test_streaming_gives_the_same_samples(tts: vivavoce.TTS) -> None:
     text = "One sentence stands here. Another one follows it, and it is somewhat longer than the first. " * 2
     parts = list(tts.stream(text, seed=5))

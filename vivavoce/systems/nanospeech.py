@@ -377,9 +377,10 @@ class BaseNanospeechSystem(ABC):
     ) -> list[np.ndarray]:
         read = [self._read(piece.text, voice) for piece, voice in zip(pieces, voices, strict=True)]
         results = []
-        channels = self._text_channels(self.duration.config, pieces)
-        frames = self._character_frames(read, voices, channels)
-        for whole, voice, speed, extra, f in zip(read, voices, speeds, extra_duration, frames, strict=True):
+        # One text at a time: in a batch, rounding depends on the other texts. A length near half a frame would then be
+        # rounded up in one batch and down in another, and the same seed would not mean the same speech.
+        for piece, whole, voice, speed, extra in zip(pieces, read, voices, speeds, extra_duration, strict=True):
+            (f,) = self._character_frames([whole], [voice], self._text_channels(self.duration.config, [piece]))
             reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
             own = f[reference:].copy()
             if not reference and whole[0] == whole[-1] == " ":  # a word that sounds up to the edge is truncated there
