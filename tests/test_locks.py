@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vivavoce.locks import InUse, lock_file, lock_folder
+from vivavoce.locks import InUse, lock_file, lock_folder, owner
 
 HOLD = """
 import sys, time
@@ -55,3 +55,14 @@ def test_a_lock_file_is_hidden_beside_its_file(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == [".speech.wav.lock"]
         assert (tmp_path / ".speech.wav.lock").read_text() == f"{os.getpid()}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_owner_of_a_folder_is_told(tmp_path: Path) -> None:
+    assert owner(tmp_path) is None
+    with lock_folder(tmp_path):
+        assert owner(tmp_path) == os.getpid()
+    process = hold("lock_folder", tmp_path)
+    assert owner(tmp_path) == process.pid
+    process.kill()
+    process.wait()
+    assert owner(tmp_path) is None  # although the lock file is still there

@@ -47,6 +47,27 @@ def lock_file(path: Path) -> Iterator[None]:
         yield
 
 
+def owner(folder: Path) -> int | None:
+    """Return the id of the process that holds the lock of a folder; None if none does.
+
+    Looking takes a free lock for a moment. So ask only where no process is about to lock the folder.
+    """
+    path = (folder / LOCK).resolve()
+    if path in _held:
+        return os.getpid()
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        if _try_lock(handle):
+            return None
+        text = os.read(handle, 32).decode("ascii", "replace").strip()
+        return int(text) if text.isdecimal() else None
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def _lock(path: Path, target: Path) -> Iterator[None]:
     path = path.resolve()

@@ -15,6 +15,7 @@ from vivavoce.synthesis.tts import load
 from vivavoce.train_voice import choose
 from vivavoce.train_voice.run import train_voice
 from vivavoce.train_voice.settings import TrainVoiceConfig
+from vivavoce.train_voice.state import Progress, read_state
 from vivavoce.voices import VARIABLE, get, own_names
 
 STAGES = 8
@@ -132,3 +133,29 @@ def test_the_chosen_checkpoint_is_understood_as_well_as_alike() -> None:
     assert choose.best([alike, good], base) is good
     unheard = [choose.Candidate("x", {"a": 0.8}, 0.7), choose.Candidate("y", {"a": 0.9}, 0.9)]
     assert choose.best(unheard, choose.Candidate("base")).name == "y"
+
+
+def test_the_folder_tells_how_far_the_run_is_and_has_something_to_listen_to(made: dict[str, Any]) -> None:
+    found = read_state(made["folder"] / "run")
+    assert found.status == "done" and not found.error and all(stage.done for stage in found.stages)
+    assert any("minutes of usable speech" in notice for stage in found.stages for notice in stage.notices)
+    titles = [sound["title"] for sound in found.sounds]
+    assert titles[:2] == ["the recording", "cloned, before training"] and titles[-3:] == 3 * ["the voice"]
+    assert any(title.startswith("candidate-") for title in titles)
+    assert found.sounds[0]["text"] == found.sounds[1]["text"] == found.sounds[2]["text"]
+    assert found.chosen in [one["name"] for one in found.checkpoints] and found.trained > 0
+    assert any(name.startswith("nanospeech") for name in found.curves)
+
+
+def test_a_run_that_fails_or_is_killed_is_told_apart_from_one_that_goes_on(tmp_path: Path) -> None:
+    assert read_state(tmp_path).status == "new"
+    writer = Progress(tmp_path, 10.0)
+    with pytest.raises(ValueError), writer.watched():
+        writer.show("check")
+        assert read_state(tmp_path, running=True).status == "running"
+        assert read_state(tmp_path).stage == "check" and read_state(tmp_path).status == "stopped"  # nobody has the lock
+        raise ValueError("no speech")
+    assert (read_state(tmp_path).status, read_state(tmp_path).error) == ("failed", "no speech")
+    with pytest.raises(KeyboardInterrupt), writer.watched():
+        raise KeyboardInterrupt
+    assert read_state(tmp_path).status == "stopped"

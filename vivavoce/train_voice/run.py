@@ -36,7 +36,8 @@ from vivavoce.metrics.similarity import GE2E, DVector, SpeakerEncoder
 from vivavoce.prepare.run import prepare
 from vivavoce.prepare.settings import PrepareConfig
 from vivavoce.synthesis.tts import load
-from vivavoce.train_voice import choose, clips, fit, recordings, report
+from vivavoce.systems.interface import SynthesisError
+from vivavoce.train_voice import choose, clips, fit, recordings, report, state
 from vivavoce.train_voice.settings import CLONE_BELOW, LEAST, TrainVoiceConfig, advice
 from vivavoce.voices import BUNDLE, Voice, add_voice, check_name, get, own_path
 
@@ -118,10 +119,11 @@ class _Run:
         self.recognizer = recognizer or self._whisper
         self.can_hear = recognizer is not None or importlib.util.find_spec("faster_whisper") is not None
         self._recognizer: Any = None
-        self._bar, self._stage = bar, ""
+        self._bar, self._stage, self._title = bar, "", ""
         self._progress: Progress = _unseen
         self.stages = out / "stages"
         self._check_folder()
+        self.state = state.Progress(out, settings.minutes)
 
     # ---- the folder
 
@@ -156,34 +158,33 @@ class _Run:
 
     def run(self) -> Trained:
         """Run the stages that are left."""
+        with self.state.watched():
+            return self._run()
+
+    def _run(self) -> Trained:
         for folder in (self.stages, self.out / "training"):
             folder.mkdir(exist_ok=True)
-        stages: list[tuple[str, str, Callable[[], dict[str, Any]]]] = [
-            ("clips", "cutting and transcribing", self._make_clips),
-            ("check", "checking for noise, other speakers, enough speech", self._check),
-            ("prepare", "preparing, holding out", self._prepare),
-            ("durations", "training the duration model", self._durations),
-            ("model", "training the model", self._model),
-            ("choose", "choosing the best checkpoint", self._choose),
-            ("bundle", "writing the voice", self._bundle),
-            ("speak", "speaking, writing the report", self._speak),
-        ]
-        for number, (stage, title, work) in enumerate(stages, 1):
+        work: dict[str, Callable[[], dict[str, Any]]] = {
+            "clips": self._make_clips, "check": self._check, "prepare": self._prepare, "durations": self._durations,
+            "model": self._model, "choose": self._choose, "bundle": self._bundle, "speak": self._speak,
+        }  # fmt: skip
+        for number, (stage, title) in enumerate(state.STAGES.items(), 1):
             found = self._done(stage)
-            self._stage = f"{number} of {len(stages)} {title}"
+            self._stage, self._title = stage, f"{number} of {len(work)} {title}"
             if found is None:
                 began = time.monotonic()
-                self.say(f"{self._stage} …")
+                self.say(f"{self._title} …")
+                self.state.show(stage)
                 if stage in TRAINING:
-                    found = work()
+                    found = work[stage]()
                 else:
-                    with self._bar(self._stage) as self._progress:
-                        found = work()
+                    with self._bar(self._title) as self._progress:
+                        found = work[stage]()
                 self._progress = _unseen
                 found["seconds"] = round(time.monotonic() - began, 1)
                 write_json(self.stages / f"{stage}.json", found)
             if line := found.get("line"):
-                self.say(f"{number} of {len(stages)} {line}")
+                self.say(f"{number} of {len(work)} {line}")
             for notice in found.get("notices", ()):
                 self.say(f"notice: {notice}")
         chosen = self._done("choose") or {}
@@ -194,7 +195,8 @@ class _Run:
         return Trained(path, self.out / "report.html", (self._done("check") or {})["minutes"], before, after)
 
     def progress(self, description: str, done: float) -> None:
-        self._progress(f"{self._stage}: {description}" if description else self._stage, done)
+        self._progress(f"{self._title}: {description}" if description else self._title, done)
+        self.state.show(self._stage, description, done)
 
     # ---- recordings
 
@@ -270,11 +272,40 @@ class _Run:
         minutes = (1 - fit.DURATION_SHARE) * self.settings.minutes
         recipe = fit.nanospeech_recipe(self.base, 60 * kept)
         run = self.out / "training" / "nanospeech"
-        found = fit.fit_nanospeech(recipe, run, minutes, frames, self._train, self._export, self.say)
+        self._listen(None, run)
+
+        def export(run: Path, out: Path, weights: str) -> None:
+            self._export(run, out, weights)
+            self._listen(out, run)
+
+        found = fit.fit_nanospeech(recipe, run, minutes, frames, self._train, export, self.say)
         return {
             "candidates": [folder.name for folder in found],
             "line": f"model: {len(found)} checkpoints, {fit.step_of(run)} steps, {_losses(run)}",
         }
+
+    def _listen(self, model: Path | None, run: Path) -> None:
+        """Speak a held-out recording's words with a checkpoint, to be heard beside it while training goes on.
+
+        model: its folder; None: the base model, which clones, and the recording itself.
+        """
+        held = clips.read_clips(self.out / "prepared", "valid-") or clips.read_clips(self.out / "prepared", "train-")
+        clip = held[0]
+        text = clip.meta["text"]
+        if model is None:
+            state.keep_sound(self.out, "0-recording", "the recording", text, clip.samples, SAMPLE_RATE)
+            key, title = "1-cloned", "cloned, before training"
+        else:
+            key, title = f"2-{model.name}", f"{model.name}, {fit.spent(run):.0f} minutes of training"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                speech = load(self.settings.base).speak(
+                    text, self._voice(model), seed=1, lang=self.settings.lang, retries=0
+                )
+            except SynthesisError:  # an early checkpoint may say nothing; the next one is better
+                return
+        state.keep_sound(self.out, key, title, text, speech.samples, speech.sample_rate)
 
     # ---- choosing
 
@@ -398,6 +429,7 @@ class _Run:
             speech = tts.speak(sentence, trained, seed=number, lang=self.settings.lang)
             write(folder / f"{number}.wav", speech.samples, speech.sample_rate)
             sounds.append((sentence, speech.samples, speech.sample_rate))
+            state.keep_sound(self.out, f"3-voice-{number}", "the voice", sentence, speech.samples, speech.sample_rate)
         self._write_report(sounds)
         for judged in (self.out / "training").glob(f"candidate-*{BUNDLE}"):
             judged.unlink()

@@ -55,7 +55,10 @@ def store(folder: Path, number: int, sentence: str, samples: npt.ArrayLike, samp
 
 
 def faults(samples: npt.ArrayLike, sample_rate: int, sentence: str) -> list[str]:
-    """Return what is wrong with a take [S], in words for the speaker; [] if it is good."""
+    """Return what is wrong with a take [S], in words for the speaker; [] if it is good.
+
+    sentence: what was to be read; "" for a recording of any other speech, whose ends and length do not matter.
+    """
     wave = np.asarray(samples, np.float32)
     peak = float(np.abs(wave).max(initial=0.0))
     if peak < QUIET / 10:
@@ -68,13 +71,15 @@ def faults(samples: npt.ArrayLike, sample_rate: int, sentence: str) -> list[str]
     levels = frame_db(wave, sample_rate)
     if float(np.percentile(levels, 5)) > NOISE_DB:
         found.append("noise in the background")
+    if not sentence:
+        return found
     start, end, _ = speech_span(wave, sample_rate, margin=0.0)
     seconds = (end - start) / sample_rate
     if seconds * FASTEST < len(sentence):
         found.append(f"only {seconds:.1f} s: was it read to the end?")
     edge = round(0.05 * sample_rate)
     if start < edge or len(wave) - end < edge:
-        found.append("it begins or ends in a word: wait a moment after Enter and before it")
+        found.append("it begins or ends in a word: wait a moment before the first and after the last")
     return found
 
 
