@@ -29,12 +29,13 @@ from rich.table import Table
 
 import vivavoce
 from vivavoce.audio.dsp import trim_silence
+from vivavoce.checkpoints.aligner_torch import load_aligner
 from vivavoce.config import BUILTIN_VOICES, MelConfig
+from vivavoce.models.aligner import shares
 from vivavoce.models.mel_torch import LogMel
 from vivavoce.synthesis import verify
 from vivavoce.text import letter_names, normalise
 from vivavoce.text.tokenizer import CharTokenizer
-from vivavoce.train.alignment import load_aligner, shares
 from vivavoce.voices import get
 
 LIST = SENTENCES / "short-40.tsv"

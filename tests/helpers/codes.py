@@ -47,7 +47,8 @@ def coded_corpus(folder: Path) -> list[str]:
 
 def write_aligner(folder: Path, mel: Any) -> str:
     """An untrained aligner for CHARACTERS."""
-    from vivavoce.train.alignment import Aligner, AlignerConfig
+    from vivavoce.models.aligner import AlignerConfig
+    from vivavoce.models.aligner_torch import Aligner
 
     config = AlignerConfig(mel=mel, vocab_size=len(CHARACTERS), dim=8, depth=1, speaker_dim=0)
     about = {"model": config.to_dict(), "characters": CHARACTERS}

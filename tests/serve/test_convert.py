@@ -23,8 +23,12 @@ RATE = 24_000
 class Backwards(TTS):
     """Converts in two pieces."""
 
-    def convert_stream(self, audio: Any, voice: Any = None, *, seed: int | None = None, **_: Any) -> Iterator[Speech]:
+    def convert_stream(
+        self, audio: Any, voice: Any = None, *, text: Any = None, seed: int | None = None, **_: Any
+    ) -> Iterator[Speech]:
         samples, rate = audio
+        if text is not None:  # what was asked for, as a count of samples
+            return iter([Speech(samples[: 1000 * len(text)], rate, seed=seed)])
         assert rate == RATE and isinstance(voice, Voice) and voice.embedding is not None
         if seed == 13:
             raise ValueError("the recording is silent")
@@ -60,6 +64,15 @@ def test_a_recording_is_converted_as_long_as_it_was(server: Server) -> None:
     sent, _ = soundfile.read(io.BytesIO(recording(2.0)))
     assert np.abs(samples).max() > 0.5 * np.abs(sent.mean(1)).max()
     assert convert(server).headers["x-vivavoce-voice"] == "celeste"
+
+
+def test_the_words_of_the_recording_reach_the_model(server: Server) -> None:
+    answer = convert(server, text="Good morning.")
+    assert answer.status_code == 200, answer.text
+    assert len(soundfile.read(io.BytesIO(answer.content))[0]) == 13_000
+    assert len(soundfile.read(io.BytesIO(convert(server, text=" ").content))[0]) > 40_000
+    wrong = error_of(convert(server, text="Good morning.", lang="xx"), 400)
+    assert "lang is 'xx'" in wrong["message"]
 
 
 @pytest.mark.parametrize(

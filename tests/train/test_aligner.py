@@ -13,9 +13,11 @@ from helpers.small_whisper import save_whisper
 from helpers.training import newest, recipe, rows
 
 import vivavoce
+from vivavoce.checkpoints.aligner_torch import load_aligner
 from vivavoce.config import MelConfig
+from vivavoce.models.aligner import AlignerConfig, shares
+from vivavoce.models.aligner_torch import Aligner
 from vivavoce.models.nanospeech import DurationConfig
-from vivavoce.train.alignment import Aligner, AlignerConfig, load_aligner, shares
 from vivavoce.train.export import export
 from vivavoce.train.tasks.aligner import AlignerRecipe
 from vivavoce.train.tasks.duration import DurationRecipe

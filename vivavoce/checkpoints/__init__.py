@@ -7,5 +7,6 @@ weights               loading a nanospeech folder or a vocoder, for either backe
 weights_torch         tensors -> PyTorch networks
 weights_mlx           tensors -> MLX networks
 whisperspeech_torch   the parts of the whisperspeech engine; conversion of published files
+aligner_torch         an exported aligner
 pickle_torch          PyTorch's pickles, read as data
 """

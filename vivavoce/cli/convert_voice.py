@@ -23,6 +23,14 @@ class ConversionFlags(Flags):
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="PATH", help="Sound file to write; - writes WAV to stdout.")
     ]
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="The words of the recording, of at most two minutes: the text is then spoken with the recording's "
+            "timing, by any model that predicts the length of letters, such as nanospeech."
+        ),
+    ] = None
+    lang: Annotated[str | None, typer.Option(metavar="CODE", help="Language of --text (default: en).")] = None
     seed: Annotated[int | None, typer.Option(**WHOLE, help="The same seed gives the same samples.")] = None
     whisper: Annotated[
         str | None,
@@ -42,8 +50,10 @@ def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: SamplingF
     from vivavoce.synthesis.tts import load
 
     check_output(flags.output)
+    if flags.lang is not None and flags.text is None:
+        raise ValueError("--lang is for --text")
     speaker = chosen_voice(voice)
-    given = {name: value for name, value in flags.given().items() if name in ("seed", "whisper", "semantic")}
+    given = {name: value for name, value in flags.given().items() if name not in ("recording", "output")}
     with progress_bar("loading the model") as show:
         tts = load(**model.given())
         speech = tts.convert(

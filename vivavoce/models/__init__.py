@@ -5,6 +5,7 @@ vocoder        mel frames or codes to a waveform: vocoder_torch, vocoder_mlx
 whisperspeech  text to semantic tokens to acoustic tokens: whisperspeech_torch, on transformer_torch
 semantic       semantic tokens from Whisper's encoder: semantic_torch
 codec          acoustic tokens: codec_torch
+aligner        the frames of a text's characters in a recording: aligner_torch
 speaker        speaker vectors: speaker_torch, speaker_mlx; ecapa_torch for published WhisperSpeech models
 mel            waveform to log-mel frames: mel_torch, mel_mlx
 solvers        noise, schedules and solvers for flow matching

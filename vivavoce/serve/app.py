@@ -117,8 +117,13 @@ def _add_conversion(app: FastAPI, service: Service) -> None:
         model: Annotated[str | None, Form(max_length=200)] = None,
         response_format: Annotated[schemas.Format, Form()] = "mp3",
         seed: Annotated[int | None, Form(ge=0, lt=2**63)] = None,
+        text: Annotated[str | None, Form(description="The words of the recording, of at most two minutes.")] = None,
+        lang: Annotated[str | None, Form(max_length=20, description="The language of the text.")] = None,
     ) -> Response:
-        """Extension: speak a recording's words, at their times, in another voice. Needs a model that reads codes."""
+        """Extension: speak a recording's words, at their times, in another voice.
+
+        Needs a model that reads codes or, with the text, one that predicts the length of each letter.
+        """
         _check_consent(consent, "a recording may only be converted if its speaker agrees")
         _check_media_type(audio)
         async with decoding:
@@ -127,7 +132,10 @@ def _add_conversion(app: FastAPI, service: Service) -> None:
             except ValueError as error:
                 raise ApiError(400, str(error), "audio", "unusable_recording") from None
         given = {"model": model or None, "voice": voice or None, "response_format": response_format, "seed": seed}
-        asked = schemas.SpeechRequest.model_validate({"input": "a recording", **given})
+        words = text if text and text.strip() else None
+        asked = schemas.SpeechRequest.model_validate({"input": words or "a recording", "lang": lang or None, **given})
+        if words is None:
+            return await speech.speak(asked.model_copy(update={"input": ""}), request, service, samples)
         return await speech.speak(asked, request, service, samples)
 
 

@@ -32,7 +32,7 @@ class Job:
     steps: int | None = None  # None: what the model recommends
     words: bool = False  # whether to send word times
     max_seconds: float | None = None  # refuse a text that is predicted to take longer
-    recording: Samples | None = None  # [S] at SAMPLE_RATE, to be converted to the voice; the text is ""
+    recording: Samples | None = None  # [S] at SAMPLE_RATE, to be converted to the voice; the text is its words, or ""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Service:
 async def speak(asked: SpeechRequest, request: Request, service: Service, recording: Samples | None = None) -> Response:
     """Return the answer once its first audio is ready. Raises ApiError.
 
-    recording: [S] at SAMPLE_RATE, which is converted to the voice; the text of the request does not matter.
+    recording: [S] at SAMPLE_RATE, which is converted to the voice; the text of the request is its words, or "".
     """
     until = time.monotonic() + service.settings.timeout
     request.state.characters = len(asked.input)  # for the log
@@ -51,7 +51,7 @@ async def speak(asked: SpeechRequest, request: Request, service: Service, record
         service.pool.check_room()  # before the voice is read
         job = await asyncio.to_thread(make_job, asked, service)
         if recording is not None:
-            job = dataclasses.replace(job, text="", recording=recording)
+            job = dataclasses.replace(job, recording=recording)
         handle = service.pool.submit(job)
     except QueueFull as error:
         raise ApiError(429, str(error), code="queue_full", headers={"Retry-After": str(error.seconds)}) from None

@@ -127,7 +127,14 @@ class Conversion(ActiveJob):
     def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
         assert job.recording is not None
         self.job, self.encoder = job, encoders.encoder(job.format)
-        self.parts = tts.convert_stream((job.recording, SAMPLE_RATE), voice, seed=job.seed, steps=job.steps)
+        self.parts = tts.convert_stream(
+            (job.recording, SAMPLE_RATE),
+            voice,
+            text=job.text or None,
+            lang=job.lang or tts.languages[0],
+            seed=job.seed,
+            steps=job.steps,
+        )
         self.seconds = self.turn = 0.0
         self.paused, self.request = False, None
         self._advance()

@@ -6,6 +6,7 @@
     checks       heuristic audio quality checks
     verify       TranscriptChecker: compares speech with its transcript
     speech       Speech
+    timing       pieces with the timing of a recording of the same words
     prefetch     computes ahead in the background
     preview      what would be spoken
     tts          load, TTS: the public interface

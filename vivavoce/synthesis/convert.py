@@ -33,6 +33,14 @@ def check_converts(system: Any, name: str) -> None:
         )
 
 
+def check_speech(samples: Samples, sample_rate: int) -> None:
+    """Raise ValueError for a recording [S] that is too short or silent."""
+    if len(samples) < SHORTEST * sample_rate:
+        raise ValueError(f"the recording lasts {len(samples) / sample_rate:.2f} s; it must last {SHORTEST} s or more")
+    if not np.any(samples):
+        raise ValueError("the recording is silent")
+
+
 def converted(
     system: Any,
     reader: CodeReader,
@@ -46,8 +54,7 @@ def converted(
     """Return the pieces of the recording in the voice, float32 [S] at the system's rate; joined, as long as it is.
 
     samples: [S] at `sample_rate`, mono. voice, options: prepared for the system, as a `Planner` has them. Raises
-    ValueError, before the first piece, for a recording that is too short or silent, and if model and reader have
-    different codes.
+    ValueError, before the first piece, if model and reader have different codes.
     """
     theirs = str(system.tokens.get("semantic", ""))
     if theirs and theirs != reader.name:
@@ -56,10 +63,6 @@ def converted(
         raise ValueError(
             f"the model reads {system.code_rate:g} codes a second; the semantic model makes {reader.rate:g}"
         )
-    if len(samples) < SHORTEST * sample_rate:
-        raise ValueError(f"the recording lasts {len(samples) / sample_rate:.2f} s; it must last {SHORTEST} s or more")
-    if not np.any(samples):
-        raise ValueError("the recording is silent")
     spans = cuts(samples, sample_rate, system.sampling.max_seconds)
     ends = np.round(np.array([end for _, end in spans]) * (system.sample_rate / sample_rate)).astype(int)
 

@@ -15,17 +15,20 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from vivavoce.audio.dsp import Samples
 from vivavoce.audio.io import read
 from vivavoce.config import BACKENDS, BUILTIN_VOICES, DEVICES, DTYPES, SpeakOptions, require_choice
 from vivavoce.synthesis.asynchronous import Bridge, in_thread
-from vivavoce.synthesis.convert import check_converts, converted
+from vivavoce.synthesis.convert import check_converts, check_speech, converted
 from vivavoce.synthesis.plan import Text
 from vivavoce.synthesis.planner import Planner
 from vivavoce.synthesis.prefetch import StopToken, prefetch
 from vivavoce.synthesis.preview import Preview, preview
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import Part, Synthesizer, check_retries, piece_seed, run
+from vivavoce.synthesis.timing import check_times, timed_plan
 from vivavoce.synthesis.verify import TranscriptChecker, load_recognizer
 from vivavoce.systems.interface import Progress, SynthesisError, System
 from vivavoce.text.formats import check_format, parse
@@ -71,6 +74,7 @@ class TTS:
         self.model = model
         self._recognizer: Recognizer | None = None  # loaded by verify="asr"
         self._code_reader: Any = None  # loaded by `convert`, with the names that it was loaded for
+        self._letter_timer: Any = None  # loaded by `convert` with a text
         self._process = os.getpid()
 
     def __repr__(self) -> str:
@@ -330,6 +334,8 @@ class TTS:
         audio: str | os.PathLike[str] | tuple[Samples, int],
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
+        text: Text | None = None,
+        lang: str = "en",
         seed: int | None = None,
         whisper: str | os.PathLike[str] | None = None,
         semantic: str = "bundled",
@@ -339,37 +345,55 @@ class TTS:
         """Return a recording in another voice, as long as it was, with its words at their times.
 
         audio: the path of a recording of any length, or its samples [S], mono, and their rate in Hz. Convert only the
-        speech of people who consent. voice, seed: as for `speak`. whisper: the weights of Whisper base, an
-        openai-whisper .pt file or a CTranslate2 model.bin; None: those of the extra `convert`, or of the variable
-        VIVAVOCE_WHISPER. semantic: the folder of the semantic model whose codes the model reads. progress: called with
-        the part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
-        Raises ValueError for a model that has no channel of semantic codes, missing weights of Whisper, a recording
-        that is unreadable, silent or shorter than 0.2 s, and as `speak`.
+        speech of people who consent. voice, seed: as for `speak`. text: the words of the recording, of at most two
+        minutes; the model then speaks the text itself, with the recording's timing, which models without a channel of
+        semantic codes can do, too. lang: of the text. whisper: the weights of Whisper base, an openai-whisper .pt file
+        or a CTranslate2 model.bin; None: those of the extra `convert`, or of the variable VIVAVOCE_WHISPER; not needed
+        with a text. semantic: the folder of the semantic model whose codes the model reads. progress: called with the
+        part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
+        Warns as `speak`. Raises ValueError for a model that has no channel of semantic codes, missing weights of
+        Whisper, a recording that is unreadable, silent or shorter than 0.2 s, a text that cannot be the recording's,
+        and as `speak`.
         """
         given = {"seed": seed, "whisper": whisper, "semantic": semantic, "progress": progress, **options}
-        return Speech.join(self.convert_stream(audio, voice, **given), "")
+        parts = self.convert_stream(audio, voice, text=text, lang=lang, **given)
+        return Speech.join(parts, "" if text is None else _joined(text))
 
     def convert_stream(
         self,
         audio: str | os.PathLike[str] | tuple[Samples, int],
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
+        text: Text | None = None,
+        lang: str = "en",
         seed: int | None = None,
         whisper: str | os.PathLike[str] | None = None,
         semantic: str = "bundled",
         progress: Progress | None = None,
         **options: Any,
     ) -> Iterator[Speech]:
-        """Yield a recording in another voice piece by piece. Arguments and errors as for `convert`.
+        """Yield a recording in another voice piece by piece. Arguments, warnings and errors as for `convert`.
 
         Bad arguments raise here and not during iteration.
         """
-        check_converts(self.system, self.model)
+        if text is None:
+            check_converts(self.system, self.model)
+        else:
+            check_times(self.system, self.model)
         if "speed" in options:
             raise ValueError("speed is given; a converted recording keeps its own")
-        planner, chosen = self.planner(voice, seed=seed, **options)
+        planner, chosen = self.planner(voice, lang=lang, seed=seed, **options)
         rate = self.sample_rate
         samples, rate = audio if isinstance(audio, tuple) else (read(audio, rate), rate)
+        check_speech(samples, rate)
+        if text is not None:
+            if self._letter_timer is None:
+                from vivavoce.systems.load import load_letter_timer  # imported here because it loads torch
+
+                self._letter_timer = load_letter_timer(self.system)
+            segments = parse_text(text, lang=lang)
+            planned = timed_plan(planner, segments, self._letter_timer, np.asarray(samples, np.float32), rate)
+            return _warn(run(Synthesizer(planner, planned, chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
             from vivavoce.systems.load import load_code_reader  # imported here because it loads torch
 

@@ -7,4 +7,5 @@ nanospeech_torch     ... in PyTorch
 nanospeech_mlx       ... in MLX
 nanospeech_onnx      ... in ONNX Runtime, from exported graphs
 whisperspeech_torch  the whisperspeech system
+letter_times_torch   the times of a text's letters in a recording of it
 """

@@ -32,6 +32,7 @@ from vivavoce.systems.interface import LoadOptions, System
 
 NAMES = {"torch": "PyTorch", "mlx": "MLX", "onnx": "ONNX Runtime"}
 CODE_READER = "vivavoce.systems.code_reader_torch"
+LETTER_TIMER = "vivavoce.systems.letter_times_torch"
 GRAPHS = "onnx.json"  # in a folder that only holds ONNX graphs
 
 
@@ -157,6 +158,21 @@ def _load(engine: Engine, backend: str, model: str, files: ModelFiles, options: 
 def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: str = "bundled") -> Any:
     """Load what makes semantic codes of recordings, as `code_reader_torch.load_code_reader`."""
     return importlib.import_module(CODE_READER).load_code_reader(whisper, semantic)
+
+
+def load_letter_timer(system: Any) -> Any:
+    """Load what finds the letters of a text in a recording, for a nanospeech system.
+
+    Raises ValueError as `letter_times_torch.load_letter_timer`, and if PyTorch is missing.
+    """
+    try:
+        module = importlib.import_module(LETTER_TIMER)
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise ValueError("finding a text in a recording needs PyTorch: pip install vivavoce[torch]") from None
+    config = system.model.config
+    return module.load_letter_timer(system.tokenizer, config.mel, config.speaker_dim, config.languages)
 
 
 def locate(model: str) -> tuple[Engine, ModelFiles]:

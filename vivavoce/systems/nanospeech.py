@@ -86,6 +86,11 @@ class BaseNanospeechSystem(ABC):
         """The codes of the model's languages, the usual one first."""
         return self.model.config.languages or ("en",)
 
+    @property
+    def by_letters(self) -> bool:
+        """Whether a piece may state the length of each of its characters."""
+        return self._predicts_characters and self.model.config.text_align == "letters"
+
     # ---- what a backend adds ----------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -380,6 +385,11 @@ class BaseNanospeechSystem(ABC):
         # One text at a time: in a batch, rounding depends on the other texts. A length near half a frame would then be
         # rounded up in one batch and down in another, and the same seed would not mean the same speech.
         for piece, whole, voice, speed, extra in zip(pieces, read, voices, speeds, extra_duration, strict=True):
+            if piece.seconds:
+                own = np.array(piece.seconds, np.float32) * np.float32(self.frame_rate)
+                own[-1] += 1.0  # a wave of N hops has N + 1 frames
+                results.append(own)
+                continue
             (f,) = self._character_frames([whole], [voice], self._text_channels(self.duration.config, [piece]))
             reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
             own = f[reference:].copy()

@@ -11,9 +11,12 @@ class Piece:
 
     languages: runs (code, number of characters) that cover `text`; (): all of it is in the system's first language.
     phones: pronunciations that were given for words, as (start, end, phones); a model without phones ignores them.
+    seconds: the lengths of the silence before the text, of its characters and of the silence after it, for a text
+    without white space at its ends; (): as predicted.
     """
 
     text: str
     pause: float
     languages: tuple[tuple[str, int], ...] = ()
     phones: tuple[tuple[int, int, str], ...] = ()
+    seconds: tuple[float, ...] = ()

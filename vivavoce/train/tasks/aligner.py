@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce.config import Config
 from vivavoce.data.samples import Features, Utterance
-from vivavoce.train.alignment import Aligner, AlignerConfig
+from vivavoce.models.aligner import AlignerConfig
+from vivavoce.models.aligner_torch import Aligner
 from vivavoce.train.config import TrainConfig
 from vivavoce.train.tasks.base import Batch
 from vivavoce.train.tasks.text import TextTask

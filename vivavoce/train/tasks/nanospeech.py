@@ -19,11 +19,11 @@ from vivavoce.checkpoints.whisperspeech_torch import load_whisper
 from vivavoce.config import ASSETS, Config
 from vivavoce.data.samples import Features, Utterance
 from vivavoce.models import solvers
+from vivavoce.models.aligner_torch import equal_shares
 from vivavoce.models.nanospeech import FILLER, NanospeechConfig, SamplingConfig
 from vivavoce.models.nanospeech_torch import Nanospeech
 from vivavoce.models.semantic_torch import HOP, SAMPLE_RATE, Whisper
 from vivavoce.models.vocoder_torch import Vocoder
-from vivavoce.train.alignment import equal_shares
 from vivavoce.train.auxiliary_losses import NanospeechWithAuxiliaryLosses
 from vivavoce.train.config import TrainConfig
 from vivavoce.train.distillation import trajectory_batch

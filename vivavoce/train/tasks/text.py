@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from vivavoce.checkpoints.aligner_torch import load_aligner
 from vivavoce.data.samples import Features, Utterance
+from vivavoce.models.aligner_torch import Aligner
 from vivavoce.models.mel_torch import LogMel
 from vivavoce.models.nanospeech import FILLER
 from vivavoce.models.speaker import SpeakerConfig
 from vivavoce.models.speaker_torch import SpeakerEncoder, load_speaker_encoder
 from vivavoce.text.phones import PhoneChannel
 from vivavoce.text.tokenizer import CharTokenizer
-from vivavoce.train.alignment import Aligner, align, load_aligner
+from vivavoce.train.alignment import align
 from vivavoce.train.tasks.base import Batch, Task
 
 
