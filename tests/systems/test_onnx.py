@@ -11,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from helpers.frames import write_frames
 from helpers.published import DURATION, MODEL, VOCODER, write, write_own
 from safetensors.numpy import load_file, save_file
 
@@ -118,3 +119,27 @@ def test_what_cannot_be_had_gets_one_line(folders: tuple[Path, Path], tmp_path: 
         (damaged / file.name).write_bytes(content[: len(content) // 2] if file.name == "flow.onnx" else content)
     with pytest.raises(ValueError, match=r"flow\.onnx: not a readable graph"):
         vivavoce.load(str(damaged))
+
+
+def test_whisperspeech_in_step_with_the_text_speaks_and_converts_the_samples_of_pytorch(tmp_path: Path) -> None:
+    from vivavoce.checkpoints import onnx_torch
+
+    write_frames(tmp_path)
+    acoustic = tmp_path / "acoustic" / "model.safetensors"
+    tensors = load_file(acoustic)
+    name = "transformer.code_encoder.out.weight"  # zero at first, so that codes would not matter
+    tensors[name] = np.random.default_rng(0).standard_normal(tensors[name].shape).astype(np.float32)
+    save_file(tensors, acoustic)
+    with pytest.raises(ValueError, match="export it with --no-weights"):
+        onnx_torch.export_onnx(tmp_path, tmp_path / "whole")
+    onnx_torch.export_structure(tmp_path, tmp_path / "onnx")
+    torch, onnx = (vivavoce.load(str(tmp_path), backend=backend) for backend in ("torch", "onnx"))
+    voice = vivavoce.Voice("v", np.zeros(9, np.float32), embedding=np.linspace(-1, 1, 8).astype(np.float32))
+    for options in ({}, {"cfg": 2.0, "steps": 3}, {"lang": "es"}):
+        ours, theirs = (tts.speak(TEXT, voice, seed=3, retries=0, **options) for tts in (onnx, torch))
+        assert ours.samples.shape == theirs.samples.shape and np.abs(ours.samples - theirs.samples).max() < 1e-3
+    options = torch.planner(voice, seed=1)[0].options
+    codes = [np.array([1, 5, 8, 0, 2, 2, 7]), np.array([3, 3, 4])]
+    given = (codes, [6720, 2880], voice, options, [1, 2])
+    for ours, theirs in zip(*(tts.system.convert(*given) for tts in (onnx, torch)), strict=True):  # type: ignore[attr-defined]
+        assert ours.shape == theirs.shape and np.abs(ours - theirs).max() < 1e-3

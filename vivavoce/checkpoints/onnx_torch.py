@@ -1,8 +1,9 @@
-"""Write a nanospeech model as ONNX graphs, which `systems.nanospeech_onnx` runs without PyTorch.
+"""Write a model as ONNX graphs, which `systems.nanospeech_onnx` and `systems.frames_onnx` run without PyTorch.
 
-Four graphs: text (characters to tokens), flow (one pass of the transformer), durations, and vocoder (its networks
-without the inverse STFT). Batch, characters and frames are dynamic. The graphs are optimised here, so that loading them
-takes little time.
+Nanospeech has four graphs: text (characters to tokens), flow (one pass of the transformer), durations, and vocoder (its
+networks without the inverse STFT). Whisperspeech in step with the text has three more: codes (semantic codes to
+tokens), t2s-text and t2s (one pass). Batch, characters and frames are dynamic. The graphs are optimised here, so that
+loading them takes little time.
 
 `export_onnx` writes graphs with their weights. `export_structure` writes them without: each initialiser names the
 tensor of the checkpoint that it takes its values from, so one file of weights serves all backends, and the graphs stay
@@ -30,10 +31,12 @@ from torch import Tensor, nn
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.checkpoints import weights_torch
-from vivavoce.checkpoints.resolve import FORMAT
+from vivavoce.checkpoints.frames import load_frames
+from vivavoce.checkpoints.resolve import FORMAT, kind_of, setting_of
 from vivavoce.checkpoints.weights_onnx import arranged
 from vivavoce.models import nanospeech_torch
-from vivavoce.models.nanospeech_torch import CharacterDurations, DiT, TextEncoder
+from vivavoce.models.masked_t2s_torch import MaskedT2S
+from vivavoce.models.nanospeech_torch import CharacterDurations, CodeEncoder, DiT, TextEncoder
 from vivavoce.models.vocoder_torch import Vocoder
 
 Progress = Callable[[str], None]  # called with the name of the graph that is written next
@@ -79,6 +82,33 @@ class _Flow(nn.Module):
         return self.transformer(x, time, None, lengths, speaker=speaker, encoded=encoded, keep_voice=keep, end=end)
 
 
+class _Codes(nn.Module):
+    """Codes [B, C], the place of each token's code [B, K], and its middle from the code's [K, 1] → [B, K, text_dim]."""
+
+    def __init__(self, encoder: CodeEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, codes: Tensor, index: Tensor, place: Tensor) -> Tensor:
+        encoder, present = self.encoder, codes >= 0
+        x = encoder.project(encoder.embed(codes.clamp(min=0)))
+        for block in encoder.blocks:
+            x = block(x, present[..., None])
+        x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
+        return encoder.out(x + encoder.place(place))
+
+
+class _T2S(nn.Module):
+    """Codes [B, C], -1 where unknown → logits [B, C, K]."""
+
+    def __init__(self, model: MaskedT2S) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes: Tensor, lengths: Tensor, encoded: Tensor, speaker: Tensor | None) -> Tensor:
+        return self.model.logits(codes, lengths, encoded, speaker)
+
+
 class _Durations(nn.Module):
     def __init__(self, model: CharacterDurations) -> None:
         super().__init__()
@@ -109,8 +139,10 @@ def export_onnx(folder: Path, out: Path, int8: bool = False, progress: Progress 
     int8: quantise the weights of matrix products, one scale per channel; activations are quantised as they come.
     Raises ValueError if the packages onnx and onnxscript are missing, `out` is in use, or the model has no graphs.
     """
-    parts, vocoder = _load(folder, out)
-    for graph in _structures(parts, vocoder, progress, float32=not int8, int8=int8):
+    parts, vocoder, t2s = _load(folder, out)
+    if parts.model.config.codes:
+        raise ValueError(f"{folder}: a model that reads semantic codes; export it with --no-weights")
+    for graph in _structures(parts, vocoder, t2s, progress, float32=not int8, int8=int8):
         atomic_write(out / f"{graph.name}.onnx", _with_weights(graph).SerializeToString())
     about = {
         "format": FORMAT,
@@ -125,16 +157,20 @@ def export_onnx(folder: Path, out: Path, int8: bool = False, progress: Progress 
 
 
 def export_structure(folder: Path, out: Path, progress: Progress | None = None) -> None:
-    """Write the graphs of the nanospeech model in `folder` to the new folder `out`, without weights.
+    """Write the graphs of the model in `folder` to the new folder `out`, without weights.
 
     Each kind of network gets a JSON file that says which tensor an initialiser stands for (`weights_onnx`). In a folder
     `onnx` of a model folder, or of the bundled models, the graphs serve every model of the same config. Raises
     ValueError as `export_onnx`.
     """
-    parts, vocoder = _load(folder, out)
+    parts, vocoder, t2s = _load(folder, out)
     configs = {"nanospeech": parts.model.config, "duration": parts.duration.config, "vocoder": vocoder.config}
+    if parts.model.config.codes:
+        configs["codes"] = parts.model.config
+    if t2s is not None:
+        configs["t2s"] = t2s.config
     found: dict[str, dict[str, Sources]] = {kind: {} for kind in configs}
-    for graph in _structures(parts, vocoder, progress, float32=True, int8=True):
+    for graph in _structures(parts, vocoder, t2s, progress, float32=True, int8=True):
         name = f"{graph.name}.int8" if graph.int8 else graph.name
         found[graph.kind][name] = graph.sources
         atomic_write(out / f"{name}.onnx", graph.model.SerializeToString())
@@ -155,14 +191,23 @@ class _Structure:
 
 
 def _structures(
-    parts: weights_torch.NanospeechParts, vocoder: Vocoder, progress: Progress | None, float32: bool, int8: bool
+    parts: weights_torch.NanospeechParts,
+    vocoder: Vocoder,
+    t2s: MaskedT2S | None,
+    progress: Progress | None,
+    float32: bool,
+    int8: bool,
 ) -> Iterator[_Structure]:
     """Yield the graphs, in 32 and in 8 bits where they differ and are wanted. The networks lose their weights."""
-    kinds = {
+    kinds: dict[str, tuple[nn.Module, tuple[str, ...]]] = {
         "nanospeech": (parts.model, ("text", "flow")),
         "duration": (parts.duration, ("durations",)),
         "vocoder": (vocoder, ("vocoder",)),
     }
+    if parts.model.config.codes:
+        kinds["codes"] = parts.model, ("codes",)
+    if t2s is not None:
+        kinds["t2s"] = t2s, ("t2s-text", "t2s")
     tensors = {
         kind: {name: value.numpy().copy() for name, value in network.state_dict().items()}
         for kind, (network, _) in kinds.items()
@@ -171,7 +216,7 @@ def _structures(
     for network, _ in kinds.values():  # numbers that occur once tell the tensors apart
         for parameter in network.parameters():
             parameter.requires_grad_(False).normal_(generator=draw)
-    examples = {name: (module, inputs, axes) for name, module, inputs, axes in _graphs(parts, vocoder)}
+    examples = {name: (module, inputs, axes) for name, module, inputs, axes in _graphs(parts, vocoder, t2s)}
     for kind, (network, names) in kinds.items():
         drawn = {name: value.numpy() for name, value in network.state_dict().items()}
         for name in names:
@@ -184,7 +229,8 @@ def _structures(
                 yield _Structure(kind, name, small, model, _without_weights(model, drawn), tensors[kind])
 
 
-def _load(folder: Path, out: Path) -> tuple[weights_torch.NanospeechParts, Vocoder]:
+def _load(folder: Path, out: Path) -> tuple[weights_torch.NanospeechParts, Vocoder, MaskedT2S | None]:
+    """Load a model's networks; the last one is T2S, which nanospeech does not have. Raises ValueError."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -193,16 +239,21 @@ def _load(folder: Path, out: Path) -> tuple[weights_torch.NanospeechParts, Vocod
         raise ValueError(f"--format onnx needs the package {error.name}: pip install vivavoce[onnx-export]") from None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is in use; give a new folder")
-    parts = weights_torch.load_nanospeech(folder)
+    t2s = None
+    if (folder / "config.json").exists() and kind_of(folder) == "whisperspeech":
+        if setting_of(folder, "alignment") != "frames":
+            raise ValueError(f"{folder}: only whisperspeech models in step with the text have ONNX graphs")
+        found = load_frames(folder, weights_torch.BACKEND, MaskedT2S)
+        parts, t2s = found.acoustic, found.t2s
+    else:
+        parts = weights_torch.load_nanospeech(folder)
     config = parts.model.config
     if config.audio_prompt or config.text_align == "pad" or not isinstance(parts.duration, CharacterDurations):
         raise ValueError(f"{folder}: a published model that continues its reference; only models with speaker vectors "
                          "and character durations have ONNX graphs")  # fmt: skip
-    if config.codes:
-        raise ValueError(f"{folder}: a model that reads semantic codes, which has no ONNX graphs")
     vocoder = weights_torch.load_vocoder(parts.vocoder, folder)
     out.mkdir(parents=True, exist_ok=True)
-    return parts, vocoder
+    return parts, vocoder, t2s
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -288,7 +339,7 @@ def _is_table(value: np.ndarray) -> bool:
 
 
 def _graphs(
-    parts: weights_torch.NanospeechParts, vocoder: Vocoder
+    parts: weights_torch.NanospeechParts, vocoder: Vocoder, t2s: MaskedT2S | None
 ) -> Iterator[tuple[str, nn.Module, dict[str, Tensor | None], Axes]]:
     """Yield each graph's name, module, example inputs and dynamic axes."""
     config, durations = parts.model.config, parts.duration.config
@@ -345,6 +396,42 @@ def _graphs(
         {"text": {0: batch, 1: characters}, "speaker": {0: batch}, **axes},
     )
     yield "vocoder", _Vocoder(vocoder), {"mel": torch.zeros(2, 24, config.mel.n_mels)}, {"mel": {0: batch, 1: frames}}
+    count, codes = torch.export.Dim("C", min=2), torch.zeros((2, 13), dtype=torch.long)
+    if (encoder := parts.model.transformer.code_encoder) is not None:
+        yield (
+            "codes",
+            _Codes(encoder),
+            {"codes": codes, "index": index, "place": torch.zeros(11, 1)},
+            {"codes": {0: batch, 1: count}, "index": {0: batch, 1: tokens}, "place": {0: tokens}},
+        )
+    if t2s is None:
+        return
+    inputs, axes = channels(t2s.config)
+    index, place = torch.zeros((2, 13), dtype=torch.long), torch.zeros(2, 13, 2)
+    yield (
+        "t2s-text",
+        _Text(t2s.text_encoder),
+        {"text": text, "index": index, "place": place, **inputs},
+        {"text": {0: batch, 1: characters}, "index": {0: batch, 1: count}, "place": {0: batch, 1: count}, **axes},
+    )
+    speaker = torch.zeros(2, t2s.config.speaker_dim) if t2s.config.speaker_dim else None
+    of_speaker: Any = {0: batch} if t2s.config.speaker_dim else None
+    yield (
+        "t2s",
+        _T2S(t2s),
+        {
+            "codes": codes,
+            "lengths": torch.tensor([13, 9]),
+            "encoded": torch.zeros(2, 13, t2s.config.text_dim),
+            "speaker": speaker,
+        },
+        {
+            "codes": {0: batch, 1: count},
+            "lengths": {0: batch},
+            "encoded": {0: batch, 1: count},
+            "speaker": of_speaker,
+        },
+    )
 
 
 def _traced(module: nn.Module, inputs: dict[str, Tensor | None], axes: Axes) -> Any:

@@ -18,6 +18,7 @@ from vivavoce.checkpoints import weights
 from vivavoce.checkpoints.difference import Tensors, WeightDifference, add
 from vivavoce.checkpoints.resolve import FORMAT, NeedsTorch
 from vivavoce.config import ASSETS, Config
+from vivavoce.models.masked_t2s_onnx import OnnxMaskedT2S
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
 from vivavoce.models.nanospeech_onnx import (
     Graph,
@@ -28,9 +29,11 @@ from vivavoce.models.nanospeech_onnx import (
 )
 from vivavoce.models.speaker import SpeakerConfig
 from vivavoce.models.vocoder import VocoderConfig
+from vivavoce.models.whisperspeech import MaskedT2SConfig
 
 FOLDER = "onnx"  # of the graphs, beside a model's files
 NEUTRAL = ("mel", "mel_mean", "mel_scale", "dropout", "characters", "languages", "phones", "vocab_size")
+CODES = ("codes", "code_width", "code_rate")  # of a nanospeech config: the graph `codes` alone depends on them
 STEPS = 64  # quantised weights are -64 to 64, seven bits: see `onnx_torch`
 
 
@@ -65,43 +68,35 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 class _Outline:
     """A network whose graphs are not open yet."""
 
-    def __init__(self, kind: str, config: Any, make: Callable[..., Any], graphs: tuple[str, ...]) -> None:
-        self.kind, self.config, self.make, self.graphs = kind, config, make, graphs
+    def __init__(self, config: Any, make: Callable[..., Any], **graphs: tuple[str, ...]) -> None:
+        """graphs: the names of those that `make` takes, by the kinds that describe them, in order."""
+        self.config, self.make, self.graphs = config, make, graphs
 
     def filled(self, path: Path, changes: Tensors | None = None) -> Any:
         """Return the network with the weights of a file, to which a difference may be added.
 
         Raises NeedsTorch if there are no graphs for its config.
         """
-        folder, about = self._find(path)
+        found = {kind: self._find(path, kind, names) for kind, names in self.graphs.items()}
         tensors = read_weights(path)
         if changes is not None:
             tensors = {**add(tensors, changes, str(path))}
         opened = []
-        for name in self.graphs:
-            values = {}
-            for initializer, source in about["graphs"][name].items():
-                tensor = tensors.get(source["tensor"])
-                if tensor is None:
-                    raise ValueError(f"{path}: the weights do not fit the config: missing {source['tensor']}")
-                value = arranged(tensor, source["as"])
-                if value.size != int(np.prod(source["shape"])):
-                    raise ValueError(
-                        f"{path}: the weights do not fit the config: {source['tensor']} is {list(tensor.shape)}"
-                    )
-                values[initializer] = value.reshape(source["shape"])
-            opened.append(Graph(folder / f"{name}.onnx", values))
+        for kind, (folder, about) in found.items():
+            for name in self.graphs[kind]:
+                values = _values(about["graphs"][name], tensors, path)
+                opened.append(Graph(folder / f"{name}.onnx", values))
         return self.make(self.config, *opened)
 
-    def _find(self, path: Path) -> tuple[Path, dict[str, Any]]:
+    def _find(self, path: Path, kind: str, names: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
         for folder in (path.parent / FOLDER, path.parent.parent / FOLDER, ASSETS / FOLDER):
-            file = folder / f"{self.kind}.json"
+            file = folder / f"{kind}.json"
             if not file.is_file():
                 continue
             try:
                 about = json.loads(file.read_text(encoding="utf-8"))
-                same = about["format"] == FORMAT and _structure(about["config"]) == _structure(self.config.to_dict())
-                if same and all(name in about["graphs"] for name in self.graphs):
+                ours, theirs = structure(kind, self.config.to_dict()), structure(kind, about["config"])
+                if about["format"] == FORMAT and ours == theirs and all(name in about["graphs"] for name in names):
                     return folder, about
             except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
                 raise ValueError(f"{file}: not a description of graphs ({error!r})") from None
@@ -111,11 +106,28 @@ class _Outline:
         )
 
 
-def _structure(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the graphs depend on, as JSON has it. Languages and phones only count."""
+def _values(sources: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """Return the values of a graph's initialisers. Raises ValueError, naming the file, for tensors that do not fit."""
+    values = {}
+    for initializer, source in sources.items():
+        tensor = tensors.get(source["tensor"])
+        if tensor is None:
+            raise ValueError(f"{path}: the weights do not fit the config: missing {source['tensor']}")
+        value = arranged(tensor, source["as"])
+        if value.size != int(np.prod(source["shape"])):
+            raise ValueError(f"{path}: the weights do not fit the config: {source['tensor']} is {list(tensor.shape)}")
+        values[initializer] = value.reshape(source["shape"])
+    return values
+
+
+def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the graphs of a kind depend on, as JSON has it. Languages and phones only count."""
+    if kind == "codes":
+        return {name: config.get(name) for name in ("codes", "code_width", "text_dim")}
     channels = {name: len(config.get(name, ())) for name in ("languages", "phones")}
     sizes = {"vocab_size": config.get("vocab_size"), "n_mels": config["mel"]["n_mels"]}
-    kept = {name: value for name, value in config.items() if name not in NEUTRAL}
+    neutral = (*NEUTRAL, *CODES) if kind == "nanospeech" else NEUTRAL
+    kept = {name: value for name, value in config.items() if name not in neutral}
     return dict(json.loads(json.dumps(kept | channels | sizes)))
 
 
@@ -127,15 +139,21 @@ def backend(int8: bool = False) -> weights.Backend:
         return network(config).filled(path, changes)
 
     def nanospeech(config: NanospeechConfig) -> _Outline:
-        return _Outline("nanospeech", config, OnnxNanospeech, ("text", f"flow{suffix}"))
+        of_codes: dict[str, tuple[str, ...]] = {"codes": ("codes",)} if config.codes else {}
+        return _Outline(config, OnnxNanospeech, nanospeech=("text", f"flow{suffix}"), **of_codes)
 
     def duration(config: DurationConfig) -> _Outline:
-        return _Outline("duration", config, OnnxDurations, ("durations",))
+        return _Outline(config, OnnxDurations, duration=("durations",))
 
     def vocoder(config: VocoderConfig) -> _Outline:
-        return _Outline("vocoder", config, OnnxVocoder, (f"vocoder{suffix}",))
+        return _Outline(config, OnnxVocoder, vocoder=(f"vocoder{suffix}",))
 
     return weights.Backend(_published, _published, load, nanospeech, duration, vocoder)
+
+
+def t2s(config: MaskedT2SConfig) -> Any:
+    """Return whisperspeech's T2S in step with the text, whose graphs are not open yet."""
+    return _Outline(config, OnnxMaskedT2S, t2s=("t2s-text", "t2s"))
 
 
 def _published(*args: Any) -> Any:

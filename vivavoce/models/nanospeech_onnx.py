@@ -67,8 +67,9 @@ class Graph:
 class OnnxNanospeech:
     """The flow-matching model: `sample` as in `nanospeech_torch.Nanospeech`, with arrays for tensors."""
 
-    def __init__(self, config: NanospeechConfig, text: Graph, flow: Graph) -> None:
-        self.config, self.text, self.flow = config, text, flow
+    def __init__(self, config: NanospeechConfig, text: Graph, flow: Graph, codes: Graph | None = None) -> None:
+        """codes: the encoder of semantic codes, for a model that reads them."""
+        self.config, self.text, self.flow, self.codes = config, text, flow, codes
 
     def sample(
         self,
@@ -85,6 +86,8 @@ class OnnxNanospeech:
         speaker: Floats | None = None,
         languages: Array | None = None,
         phones: Array | None = None,
+        codes: Array | None = None,
+        keep_text: Floats | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Floats:
         """Return log-mel frames [B, N, M] from Gaussian `noise` [B, N, M] and ids [B, T]; no prompt is supported."""
@@ -95,7 +98,12 @@ class OnnxNanospeech:
         batch, frames, _ = noise.shape
         padding = -frames % patch  # the graph takes whole tokens
         x = np.pad(noise, ((0, 0), (0, padding), (0, 0)))
-        encoded = self.encode(text, lengths, (frames + padding) // patch, durations, languages, phones)
+        size = (frames + padding) // patch
+        encoded = self.encode(text, lengths, size, durations, languages, phones)
+        if keep_text is not None:
+            encoded = encoded * keep_text[:, None, None]
+        if self.codes is not None and codes is not None:
+            encoded = encoded + self.encode_codes(codes, size)
         keep = np.ones(batch, np.float32)
         if cfg > 1e-5:  # both passes in one batch: the second half has everything dropped
             encoded = np.concatenate([encoded, np.zeros_like(encoded)])
@@ -123,14 +131,34 @@ class OnnxNanospeech:
         phones: Array | None,
     ) -> Floats:
         """Return the text of each token [B, size, text_dim], which is the same in all passes."""
+        if languages is None and self.config.languages:
+            languages = np.zeros_like(text)  # the first one
+        if phones is None and self.config.phones:
+            phones = np.zeros((*text.shape, 2), text.dtype)  # unknown
         present = (text >= 0).astype(np.float32)
         weights = present if self.config.text_align == "average" or durations is None else durations * present
-        tokens = -(-lengths // self.config.patch)
-        index, share = character_index(weights, tokens, size)
-        width = np.take_along_axis(weights, index, 1) * (tokens / np.maximum(weights.sum(-1), 1e-6))[:, None]
-        place = np.stack([share - 0.5, np.log1p(width)], axis=-1).astype(np.float32)
+        index, place = places(weights, -(-lengths // self.config.patch), size)
         (encoded,) = self.text(text=text, index=index, place=place, languages=languages, phones=phones)
         return np.asarray(encoded)
+
+    def encode_codes(self, codes: Array, size: int) -> Floats:
+        """Return the codes of each token [B, size, text_dim], as `nanospeech_torch.CodeEncoder`."""
+        assert self.codes is not None
+        config = self.config
+        middle = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(
+            config.patch * config.code_rate / config.mel.frame_rate
+        )
+        last = np.maximum((codes >= 0).sum(1, keepdims=True) - 1, 0)
+        index = np.minimum(middle.astype(np.int64)[None], last)
+        (encoded,) = self.codes(codes=codes, index=index, place=(middle % 1 - np.float32(0.5))[:, None])
+        return np.asarray(encoded)
+
+
+def places(durations: Floats, tokens: Array, size: int) -> tuple[Array, Floats]:
+    """Return the character of each token [B, size], and its place in it [B, size, 2], as the text encoder reads it."""
+    index, share = character_index(durations, tokens, size)
+    width = np.take_along_axis(durations, index, 1) * (tokens / np.maximum(durations.sum(-1), 1e-6))[:, None]
+    return index, np.stack([share - 0.5, np.log1p(width)], axis=-1).astype(np.float32)
 
 
 def character_index(durations: Floats, tokens: Array, size: int) -> tuple[Array, Floats]:

@@ -7,5 +7,6 @@ nanospeech_torch     ... in PyTorch
 nanospeech_mlx       ... in MLX
 nanospeech_onnx      ... in ONNX Runtime, from exported graphs
 whisperspeech_torch  the whisperspeech system
+frames_torch         whisperspeech in step with the text: frames_mlx, frames_onnx
 letter_times_torch   the times of a text's letters in a recording of it
 """

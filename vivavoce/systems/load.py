@@ -68,7 +68,11 @@ ENGINES = (
     ),
     Engine(
         "whisperspeech",
-        {"torch": "vivavoce.systems.frames_torch", "mlx": "vivavoce.systems.frames_mlx"},
+        {
+            "torch": "vivavoce.systems.frames_torch",
+            "mlx": "vivavoce.systems.frames_mlx",
+            "onnx": "vivavoce.systems.frames_onnx",
+        },
         lambda model, files: None,
         parts=("t2s", "acoustic", "duration", "vocoder"),
         quantised=("mlx",),

@@ -25,20 +25,21 @@ from vivavoce.models.nanospeech_onnx import (
     OnnxVocoder,
 )
 from vivavoce.models.vocoder import VocoderConfig
+from vivavoce.systems.codes import SpeaksCodes
 from vivavoce.systems.interface import LoadOptions
-from vivavoce.systems.nanospeech import BaseNanospeechSystem
 
 ABOUT = "onnx.json"  # in a folder of graphs that hold their weights
 SETTINGS = ("format", "model", "duration", "vocoder", "characters", "sampling", "int8")
 
 
-class NanospeechSystem(BaseNanospeechSystem):
+class NanospeechSystem(SpeaksCodes):
     """Text and voice → waveform, in ONNX Runtime and numpy."""
 
     def __init__(self, parts: NanospeechParts, vocoder: OnnxVocoder) -> None:
         super().__init__(parts.model, parts.duration, vocoder, parts.characters, parts.sampling)
         self.log_mel = NumpyLogMel(parts.model.config.mel)
         self.vocoder_mel = NumpyLogMel(vocoder.config.mel)
+        self.tokens = parts.tokens
 
     def _running(self) -> AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -89,19 +90,24 @@ def _exported(folder: Path) -> NanospeechSystem:
     return NanospeechSystem(NanospeechParts(model, duration, "", list(about["characters"]), sampling), vocoder)
 
 
-def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
-    """Load a model folder with its own weights, or a folder of exported graphs.
-
-    Raises NeedsTorch, which is a ValueError, if only PyTorch can run the model, and ValueError for options that ONNX
-    Runtime does not have.
-    """
+def check_options(options: LoadOptions) -> bool:
+    """Return whether weights of 8 bits are asked for. Raises ValueError for what ONNX Runtime does not have."""
     if options.device not in ("auto", "cpu"):
         raise ValueError(f"device is {options.device!r}; the backend onnx runs on the cpu")
     if options.dtype not in ("float32", "int8"):
         raise ValueError(f"dtype is {options.dtype!r}; the backend onnx computes in float32 or int8")
     if options.compile:
         raise ValueError("compile is True; only the backends torch and mlx compile")
-    int8 = options.dtype == "int8"
+    return options.dtype == "int8"
+
+
+def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
+    """Load a model folder with its own weights, or a folder of exported graphs.
+
+    Raises NeedsTorch, which is a ValueError, if only PyTorch can run the model, and ValueError for options that ONNX
+    Runtime does not have.
+    """
+    int8 = check_options(options)
     if not (files.folder / ABOUT).exists():
         parts = weights_onnx.load_nanospeech(files.folder, int8)
         vocoder = weights_onnx.load_vocoder(options.vocoder or parts.vocoder, files.folder, int8)
