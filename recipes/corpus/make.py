@@ -4,6 +4,7 @@
     python recipes/corpus/make.py shards corpus --start 2975 --stop 6000 --jobs 4
     python recipes/corpus/make.py shards corpus --list fr
     python recipes/corpus/make.py shards corpus --list frequent --teacher hibari
+    python recipes/corpus/make.py shards corpus --prosody --teacher hibari
     python recipes/corpus/make.py wavs teacher --sentences benchmarks/sentences/harvard-40.txt --voices celeste,orion
     python recipes/corpus/make.py blends benchmarks/recordings/blends.tar
 
@@ -36,6 +37,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from judged import Judged
+from prosody import Labels, draw
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from teacher import LANGUAGES, SAMPLE_RATE, Reading, Recipe, Teacher, fetch, spans
@@ -190,6 +192,15 @@ class Wish:
     recipe: Recipe
     speed: float = 1.0
     lang: str = "en"
+    labels: Labels | None = None  # of its prosody; None: as the teacher reads it
+
+
+def labelled_wish(text: str, line: int, sentences: str, kokoro: bool) -> Wish:
+    """A line of a list in a prosody that is drawn for it, read by a built-in voice. kokoro: or else by hibari."""
+    name = sorted(VOICES)[line % 5] if kokoro else "celeste"
+    lang = language(sentences)
+    labels = draw(sentences, line, len(text.split()))
+    return Wish(text, name, recipe_of(name, lang), lang=lang, labels=labels)
 
 
 def wished(text: str, line: int, sentences: str) -> Wish:
@@ -218,7 +229,7 @@ def _start_worker(folder: Path | None) -> None:
 def _read(wish: Wish) -> Reading | str:
     """The reading, or the reason why there is none."""
     try:
-        return _teacher.read(wish.text, wish.recipe, wish.speed, wish.lang)
+        return _teacher.read(wish.text, wish.recipe, wish.speed, wish.lang, wish.labels)
     except ValueError as error:
         return str(error)
 
@@ -267,6 +278,8 @@ def sample(wish: Wish, reading: Reading, source: str, kind: str = "ogg") -> dict
     }
     if len(parts) > 1:
         meta["tagged"] = wish.text
+    if reading.labels is not None:
+        meta |= reading.labels.meta()
     if reading.phones:
         meta["phones"] = reading.phones
     files = {kind: sound.getvalue(), "json": json.dumps(meta, ensure_ascii=False).encode()}
@@ -315,16 +328,26 @@ def plan(out: Path, start: int, stop: int, sentences: str = "en", prefix: str = 
 
 
 def make_shards(
-    out: Path, start: int, stop: int, sentences: str, jobs: int, folder: Path | None, kind: str = "ogg"
+    out: Path,
+    start: int,
+    stop: int,
+    sentences: str,
+    jobs: int,
+    folder: Path | None,
+    kind: str = "ogg",
+    labelled: bool = False,
 ) -> None:
     """Read lines `start` to `stop` of a list of sentences into shards of 200: out/LIST-FIRST-LAST.tar.
 
     `folder`: Kokoro's; None for hibari, whose shards are out/hibari-LIST-FIRST-LAST.tar, all of them by celeste.
+    `labelled`: in a prosody that is drawn for each line, by built-in voices; the shards' names begin with "prosody-".
     """
     lang = language(sentences)
+    if labelled and sentences == "mixed":
+        raise ValueError("a prosody is drawn for lines in one language; the list mixed has two in each")
     if folder is None and lang != "en":
         raise ValueError(f"hibari reads English only; the list {sentences} is {lang}")
-    prefix = "hibari-" if folder is None else ""
+    prefix = ("prosody-" if labelled else "") + ("hibari-" if folder is None else "")
     shards = plan(out, start, stop, sentences, prefix)
     texts = [line.split("\t") for line in read_sentences(SENTENCES[sentences])]
     total = sum(map(len, shards.values()))
@@ -334,7 +357,9 @@ def make_shards(
     judged = Judged.load()
     lines_wanted = [i for lines in shards.values() for i in lines if judged.like(texts[i][0]) is None]
     wanted = set(lines_wanted)
-    if folder is None:
+    if labelled:
+        wishes = [labelled_wish(texts[i][0], i, sentences, folder is not None) for i in lines_wanted]
+    elif folder is None:
         wishes = [Wish(texts[i][0], "celeste", {VOICES["celeste"]: 1.0}, lang=lang) for i in lines_wanted]
     else:
         wishes = [wished(texts[i][0], i, sentences) for i in lines_wanted]
@@ -441,6 +466,9 @@ def parser() -> argparse.ArgumentParser:
         "--sound", choices=("ogg", "flac"), default="ogg", help="Opus, 20 MB an hour, or FLAC, 90 but quick (ogg)"
     )
     shards.add_argument("--teacher", choices=("kokoro", "hibari"), default="kokoro", help="who reads (kokoro)")
+    shards.add_argument(
+        "--prosody", action="store_true", help="draw pitch, range, energy, pace and an emphasised word for each line"
+    )
     wavs = what.add_parser("wavs", help="sentences of your own as DIR/VOICE/NNN.wav with NNN.txt")
     wavs.add_argument("out", type=Path, metavar="DIR")
     wavs.add_argument("--sentences", type=Path, required=True, metavar="FILE", help="one a line; .gz too")
@@ -472,7 +500,7 @@ def main() -> int:
         if args.what == "shards":
             stop = LISTS[args.list].lines if args.stop is None else args.stop
             folder = None if args.teacher == "hibari" else args.kokoro
-            make_shards(args.out, args.start, stop, args.list, args.jobs, folder, args.sound)
+            make_shards(args.out, args.start, stop, args.list, args.jobs, folder, args.sound, args.prosody)
         elif args.what == "wavs":
             names = [name.strip() for name in args.voices.split(",") if name.strip()]
             make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.lang, args.jobs, args.kokoro)

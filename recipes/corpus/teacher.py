@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from prosody import Labels, followed, lengths, louder, part
 
 from vivavoce.audio.files import atomic_write
 
@@ -39,6 +40,7 @@ MAX_PHONEMES = 500  # the voices' tables end at 510
 DURATIONS = "/encoder/Clip_output_0"
 PITCH = "/encoder/F0_proj/Conv_output_0"
 ENERGY = "/encoder/N_proj/Conv_output_0"
+DB_PER_UNIT = 2.95  # of energy
 
 # The int8 network of the kokoro-onnx project's release model-files-v1.0, as four wheels on PyPI carry it in parts.
 MODEL = "kokoro-v1.0.int8.onnx"
@@ -91,6 +93,7 @@ class Reading:
     # every character of `phonemes` with its start and end in seconds; stress marks, spaces and signs have time, too
     phones: list[tuple[str, float, float]] = field(default_factory=list)
     prosody: npt.NDArray[np.float16] | None = None  # [2, T]: F0 in Hz (0: unvoiced) and energy, 80 frames a second
+    labels: Labels | None = None  # the prosody that was asked for
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
@@ -185,6 +188,8 @@ class Teacher:
             graph = onnx.load(folder / MODEL)
         except FileNotFoundError as error:
             raise ValueError(f"{error.filename}: no such file; the teacher is fetched into this folder") from None
+        self._graph = graph
+        self._parts: tuple[Any, Any, Any] | None = None
         for name in (DURATIONS, PITCH, ENERGY):
             graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
         options = onnxruntime.SessionOptions()
@@ -193,8 +198,11 @@ class Teacher:
         self._styles: dict[str, npt.NDArray[np.float32]] = {}
         self._alone: dict[tuple[str, str], str] = {}  # (word, accent) -> its bare phonemes
 
-    def read(self, text: str, recipe: Recipe, speed: float = 1.0, lang: str = "en") -> Reading:
-        """Speak `text` in the language `lang`, in the blend of Kokoro voices that `recipe` says.
+    def read(
+        self, text: str, recipe: Recipe, speed: float = 1.0, lang: str = "en", labels: Labels | None = None
+    ) -> Reading:
+        """Speak `text` in the language `lang`, in the blend of Kokoro voices that `recipe` says; with `labels`, in
+        that prosody.
 
         Any voice reads any language, and "[fr]" in the text changes the language there. Raises ValueError for a text of
         more than 500 phonemes, one that comes out silent, an unknown voice or language.
@@ -203,11 +211,11 @@ class Teacher:
         spoken: list[str] = []
         words: list[str] = []
         alone: list[str] = []
-        for part_lang, part in spans(text, lang):
-            accent = ("gb" if british else "us") if part_lang == "en" else part_lang
-            spoken.append(self.phonemes(part, accent))
-            words += part.split()
-            alone += [self._word(word, accent) for word in part.split()]
+        for span_lang, span in spans(text, lang):
+            accent = ("gb" if british else "us") if span_lang == "en" else span_lang
+            spoken.append(self.phonemes(span, accent))
+            words += span.split()
+            alone += [self._word(word, accent) for word in span.split()]
         phonemes = "".join(c for c in " ".join(spoken) if c in self.vocab)
         if not 0 < len(phonemes) <= MAX_PHONEMES:
             raise ValueError(f"{len(phonemes)} phonemes, where the teacher reads 1 to {MAX_PHONEMES}")
@@ -216,18 +224,52 @@ class Teacher:
             "style": self.style(recipe, len(phonemes)),
             "speed": np.array([speed], np.float32),
         }
-        wave, durations, pitch, energy = self._network.run(["audio", DURATIONS, PITCH, ENERGY], inputs)
-        samples, front = trimmed(wave.reshape(-1))
+        placed = word_places(alone, phonemes)
+        if labels is None:
+            wave, durations, pitch, energy = self._network.run(["audio", DURATIONS, PITCH, ENERGY], inputs)
+            samples, front = trimmed(wave.reshape(-1))
+        else:
+            wave, durations, pitch, energy = self._directed(inputs, phonemes, placed, labels)
+            samples, front = trimmed(wave)
+            labels = labels.quieter(float(np.abs(samples).max() / np.abs(wave).max()))
         # phoneme i lasts from edges[i] to edges[i + 1], for the first token is padding
         edges = seconds(np.cumsum(durations.reshape(-1)) * FRAME - LEAD - front, len(samples))
         return Reading(
             samples,
-            word_times(words, alone, phonemes, edges),
+            word_times(words, placed, edges),
             phonemes,
             ("gb" if british else "us") if lang == "en" else lang,
             [(phone, edges[i], edges[i + 1]) for i, phone in enumerate(phonemes)],
             prosody(pitch, energy, front, len(samples)),
+            labels,
         )
+
+    def _directed(
+        self, inputs: dict[str, Any], phonemes: str, placed: dict[int, list[int]], labels: Labels
+    ) -> tuple[Samples, Any, Any, Any]:
+        """Wave, durations, F0 and energy of a reading by labels; `placed`: the places of each word's phonemes."""
+        if self._parts is None:
+            given = list(inputs)
+            self._parts = (
+                part(self._graph, given, [DURATIONS]),
+                part(self._graph, [*given, DURATIONS], [PITCH, ENERGY]),
+                part(self._graph, [*given, DURATIONS, PITCH, ENERGY], ["audio"]),
+            )
+        first, second, third = self._parts
+        owners, word = [(-1, False)], 0
+        starts = {places[0]: number for number, places in sorted(placed.items()) for places in [sorted(places)]}
+        for i, phoneme in enumerate(phonemes):
+            word = starts.get(i, word)
+            owners.append((word, bool(bare(phoneme))))
+        owners.append((-1, False))
+        (own,) = first.run(None, inputs)
+        durations = lengths(own.reshape(-1), owners, labels)
+        tensors = inputs | {DURATIONS: durations.reshape(own.shape)}
+        pitch, energy = second.run(None, tensors)
+        *curves, gain = followed(pitch.reshape(-1), energy.reshape(-1), durations, owners, labels, DB_PER_UNIT)
+        changed = {name: curve.reshape(pitch.shape) for name, curve in zip((PITCH, ENERGY), curves, strict=True)}
+        (wave,) = third.run(None, tensors | changed)
+        return louder(wave.reshape(-1), gain, PROSODY_HOP), durations, changed[PITCH], changed[ENERGY]
 
     def phonemes(self, text: str, accent: str) -> str:
         """`text` in Kokoro's phonemes, with stress and punctuation."""
@@ -291,8 +333,8 @@ def seconds(edges: npt.NDArray[Any], length: int) -> list[float]:
     return [round(float(edge) / SAMPLE_RATE, 3) for edge in np.clip(edges, 0, length)]
 
 
-def word_times(words: list[str], alone: list[str], phonemes: str, edges: list[float]) -> list[tuple[str, float, float]]:
-    """Start and end of each word in seconds, where phoneme i lasts from edges[i] to edges[i + 1].
+def word_places(alone: list[str], phonemes: str) -> dict[int, list[int]]:
+    """The places in `phonemes` of the sounds of each word that could be found.
 
     espeak-ng runs short words together ("in the" becomes one chunk), so the words are found again by aligning what is
     spoken with `alone`, the bare phonemes of each word spoken alone.
@@ -302,10 +344,15 @@ def word_times(words: list[str], alone: list[str], phonemes: str, edges: list[fl
     spans: dict[int, list[int]] = {}
     for heard, meant in aligned([phonemes[i] for i in places], list("".join(alone))):
         spans.setdefault(owner[meant], []).append(places[heard])
+    return spans
+
+
+def word_times(words: list[str], placed: dict[int, list[int]], edges: list[float]) -> list[tuple[str, float, float]]:
+    """Start and end of each word in seconds, where phoneme i lasts from edges[i] to edges[i + 1]."""
     return [
-        (word, edges[min(spans[number])], edges[max(spans[number]) + 1])
+        (word, edges[min(placed[number])], edges[max(placed[number]) + 1])
         for number, word in enumerate(words)
-        if number in spans
+        if number in placed
     ]
 
 

@@ -27,7 +27,7 @@ class Recipe:
     """The modules of recipes/corpus, which need no teacher to be imported."""
 
     def __init__(self) -> None:
-        for name in ("make", "teacher", "teacher_hibari", "judged", "lists", "words", "human"):
+        for name in ("make", "teacher", "teacher_hibari", "judged", "lists", "words", "human", "prosody"):
             setattr(self, name, importlib.import_module(name))
 
     def __getattr__(self, name: str) -> ModuleType:
@@ -215,7 +215,8 @@ def test_pitch_and_energy_go_with_the_trimmed_sound(recipe: Recipe) -> None:
 def test_words_get_the_times_of_their_sounds(recipe: Recipe) -> None:
     phonemes = "ɪnðə hˈWs."
     edges = [i / 10 for i in range(len(phonemes) + 1)]
-    times = recipe.teacher.word_times(["in", "the", "house."], ["ɪn", "ðə", "hWs"], phonemes, edges)
+    placed = recipe.teacher.word_places(["ɪn", "ðə", "hWs"], phonemes)
+    times = recipe.teacher.word_times(["in", "the", "house."], placed, edges)
     assert times == [("in", 0.0, 0.2), ("the", 0.2, 0.4), ("house.", 0.5, 0.9)]
 
 
@@ -243,17 +244,70 @@ def test_hibari_times_its_phones_and_words() -> None:
         teacher.read("Hola.", {"af_heart": 1.0}, lang="es")
 
 
+def test_hibari_follows_a_prosody(recipe: Recipe) -> None:
+    pytest.importorskip("hibari")
+    pytest.importorskip("onnx")
+    Labels, Controls = recipe.prosody.Labels, recipe.prosody.Controls
+    teacher = recipe.teacher_hibari.Hibari()
+
+    def read(controls: Any = Controls(), **labels: Any) -> Any:
+        return teacher.read(
+            "The keeper walked home along the shore.", {"af_heart": 1.0}, labels=Labels(controls, **labels)
+        )
+
+    def semitones(reading: Any) -> np.ndarray:
+        return 12 * np.log2(reading.prosody[0][reading.prosody[0] > 40].astype(float))
+
+    def level(reading: Any) -> float:
+        return 10 * np.log10(np.mean(reading.samples**2))
+
+    plain, own = read(), teacher.read("The keeper walked home along the shore.", {"af_heart": 1.0})
+    assert len(plain.samples) == len(own.samples) and abs(level(plain) - level(own)) < 0.5
+    assert semitones(read(Controls(pitch=3))).mean() - semitones(plain).mean() == pytest.approx(3, abs=0.2)
+    assert semitones(read(Controls(range=1.5))).std() / semitones(plain).std() == pytest.approx(1.5, abs=0.15)
+    assert level(read(Controls(energy=-6))) - level(plain) == pytest.approx(-6, abs=1)
+    assert len(read(Controls(pace=0.8)).samples) / len(plain.samples) == pytest.approx(1.25, abs=0.05)
+    stressed = read(stress=(3,))
+    longer = [(e - s) - (b - a) for (_, s, e), (_, a, b) in zip(stressed.words, plain.words, strict=True)]
+    assert int(np.argmax(longer)) == 3 and longer[3] > 0.03
+    half = read(Controls(), phrase=(0, 3, Controls(pitch=3)))
+    start = int(plain.words[3][1] * 80)
+    rise = [semitones(half)[: start // 2].mean() - semitones(plain)[: start // 2].mean()]
+    rise.append(semitones(half)[-20:].mean() - semitones(plain)[-20:].mean())
+    assert rise[0] > 2.5 and abs(rise[1]) < 0.5
+
+
+def test_a_line_always_gets_the_same_prosody(recipe: Recipe) -> None:
+    draw = recipe.prosody.draw
+    drawn = [draw("en", line, 8) for line in range(300)]
+    assert drawn == [draw("en", line, 8) for line in range(300)] and drawn != [draw("es", n, 8) for n in range(300)]
+    pitches = [labels.whole.pitch for labels in drawn]
+    assert -3 <= min(pitches) < -2.8 and 2.8 < max(pitches) <= 3 and 80 < pitches.count(0.0) < 160
+    assert all(0.6 <= labels.whole.range <= 1.5 and 0.8 <= labels.whole.pace <= 1.25 for labels in drawn)
+    assert 100 < sum(bool(labels.stress) for labels in drawn) < 200
+    assert 50 < sum(labels.phrase is not None for labels in drawn) < 130
+
+
+def test_sound_that_is_made_quieter_has_less_energy(recipe: Recipe) -> None:
+    labels = recipe.prosody.Labels(recipe.prosody.Controls(energy=6.0), (0, 2, recipe.prosody.Controls()))
+    assert labels.quieter(0.5).meta()["prosody"]["energy"] == pytest.approx(-0.02, abs=0.01)
+    assert labels.quieter(0.5).meta()["prosody_spans"][0][2]["energy"] == pytest.approx(-6.02, abs=0.01)
+    assert labels.quieter(1.0) is labels
+
+
 class FakeTeacher:
     """Reads with a tone, and tells what a teacher does."""
 
     def __init__(self, folder: Path | None = None):
         pass
 
-    def read(self, text: str, recipe: dict[str, float], speed: float = 1.0, lang: str = "en") -> Any:
+    def read(
+        self, text: str, recipe: dict[str, float], speed: float = 1.0, lang: str = "en", labels: Any = None
+    ) -> Any:
         reading = sys.modules["teacher"].Reading
         samples = np.sin(np.arange(24_000, dtype=np.float32) / 10)
         phones = [("f", 0.1, 0.5), ("ə", 0.5, 0.9)]
-        return reading(samples, [("x", 0.1, 0.9)], "fə", lang, phones, np.ones((2, 80), np.float16))
+        return reading(samples, [("x", 0.1, 0.9)], "fə", lang, phones, np.ones((2, 80), np.float16), labels)
 
 
 @pytest.fixture
@@ -292,6 +346,20 @@ def test_the_trainer_reads_such_a_shard(recipe: Recipe, taught: Path) -> None:
     assert found.phones == (("f", 0.1, 0.5), ("ə", 0.5, 0.9)) and found.words == (("x", 0.1, 0.9),)
     sound, rate = soundfile.read(io.BytesIO(audio_of(sample.files)))
     assert rate == 24_000 and len(sound) == 24_000
+
+
+def test_a_shard_with_prosody_says_so_and_the_trainer_reads_it(recipe: Recipe, taught: Path) -> None:
+    from vivavoce.data.samples import Report, metadata_of, raw_samples
+
+    recipe.make.make_shards(taught, 0, 1, "en", 1, None, "flac", labelled=True)
+    (sample,) = raw_samples([str(taught / "prosody-hibari-en-000000-000000.tar")], Report())
+    meta, labels = json.loads(sample.files["json"]), recipe.prosody.draw("en", 0, 5)
+    assert meta["prosody"].keys() == {"pitch", "range", "energy", "pace"} and meta["stress"] == list(labels.stress)
+    words = metadata_of(sample.files).prosody
+    assert len(words) == len(meta["text"].split())
+    for number, word in enumerate(words):
+        wanted = labels.of_word(number)
+        assert word == (wanted.pitch, wanted.range, wanted.energy, wanted.pace, float(number in labels.stress))
 
 
 def test_hibari_reads_all_lines_as_celeste_and_english_alone(recipe: Recipe, taught: Path) -> None:

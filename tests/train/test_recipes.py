@@ -249,7 +249,9 @@ class FakeTeacher:
     def __init__(self, folder: Path):
         pass
 
-    def read(self, text: str, recipe: dict[str, float], speed: float = 1.0, lang: str = "en") -> object:
+    def read(
+        self, text: str, recipe: dict[str, float], speed: float = 1.0, lang: str = "en", labels: object = None
+    ) -> object:
         from teacher import Reading  # type: ignore[import-not-found]
 
         if text.startswith("Stop"):

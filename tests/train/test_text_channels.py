@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from vivavoce.data.samples import Utterance
 from vivavoce.models import solvers
 from vivavoce.models.nanospeech import NanospeechConfig
 from vivavoce.models.nanospeech_torch import Nanospeech
+from vivavoce.text.prosody import Prosody, channels
 from vivavoce.train.export import write_folder
 from vivavoce.train.init_from import initialise
 from vivavoce.train.tasks.registry import load_task
 from vivavoce.train.tasks.text import hide_words
+from vivavoce.voices import get
 
 BUNDLED, WEIGHTS = letters_only("nanospeech")
 CHARACTERS = BUNDLED["characters"] + "¿éñ"
@@ -59,6 +62,44 @@ def test_new_channels_leave_a_model_as_it_is(tmp_path: Path) -> None:
     assert phones.any()
     made = new.sample(noise, ids, torch.tensor([90]), languages=torch.ones_like(ids), phones=phones, **given)
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+
+
+def test_a_neutral_prosody_leaves_a_model_as_it_is(tmp_path: Path) -> None:
+    task = load_task("nanospeech", recipe(languages=(), phones=(), prosody=True))
+    model = task.build()
+    initialise(str(write_letters_only(tmp_path)), task, model)
+    embed = model.transformer.text_encoder.prosody_embed
+    assert not embed.weight.any()
+    torch.nn.init.normal_(embed.weight, std=0.1)  # as if trained
+    model.eval()
+    ids = torch.tensor([[CHARACTERS.index(c) for c in " a box. "]])
+    given: dict[str, Any] = {"durations": torch.full((1, 8), 6.0), "speaker": 0.06 * torch.randn(1, 256)}
+    given["times"] = solvers.schedule(2, -1.0)
+    noise, lengths = torch.randn(1, 48, 100), torch.tensor([48])
+    without, neutral, higher = (
+        model.sample(noise, ids, lengths, **given, prosody=None if p is None else torch.from_numpy(channels(p))[None])
+        for p in (None, [Prosody()] * 8, [Prosody(pitch=2.0)] * 8)
+    )
+    torch.testing.assert_close(neutral, without, atol=1e-4, rtol=0)
+    assert (higher - without).abs().mean() > 1e-3
+
+
+def test_an_utterance_brings_its_prosody_and_the_voice_s_own_vector() -> None:
+    values = recipe(languages=(), phones=(), prosody=True)
+    task = load_task("nanospeech", values)
+    words = ((1.5, 1.0, 0.0, 1.0, 0.0), (1.5, 1.5, -6.0, 1.25, 1.0))
+    given = dataclasses.replace(utterance("A € box."), prosody=(words[0], words[0], words[1]), speaker="celeste")
+    item = task.read(given)
+    first, second = [0.5, 0, 0, 0, 0, 0], [0.5, 1, -1, 1, 1, 0]
+    after = [0.5, 1, -1, 1, 0, 0]  # a space is not emphasised
+    expected = [first, first, first, *[second] * 4, after]
+    torch.testing.assert_close(item["prosody"], torch.tensor(expected, dtype=torch.float32))
+    np.testing.assert_allclose(item["speaker"], get("celeste").embedding)
+    plain = task.read(dataclasses.replace(utterance("A box."), speaker="celeste"))
+    assert not plain["prosody"].any() and not np.allclose(plain["speaker"], item["speaker"])
+    torch.manual_seed(0)
+    hidden = torch.stack([task.text_channels([item])["prosody"][0, :, 5] for _ in range(400)])
+    assert 0.25 < hidden[:, 0].mean() < 0.35 and (hidden == hidden[:, :1]).all()
 
 
 def test_languages_and_phones_are_matched_by_name(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ from vivavoce.data.tar import DamagedShard, Sample, read_tar
 Features = dict[str, Any]
 Spans = tuple[tuple[str, float, float], ...]  # label, start, end in seconds
 
+# Of each word: pitch in semitones, factor on the pitch range, energy in dB, factor on the pace, 1 if emphasised
+Prosody = tuple[tuple[float, float, float, float, float], ...]
+
+PROSODY_FIELDS = ("prosody", "prosody_spans", "stress")
+
 AUDIO = ("wav", "flac", "ogg", "opus", "mp3", "aif", "aiff")  # extensions, in order of preference
 
 
@@ -46,6 +51,7 @@ class Metadata:
     duration: float | None = None  # seconds
     bandwidth: float | None = None  # Hz: the recording has nothing above
     extra: Mapping[str, Any] = field(default_factory=dict)  # all other fields
+    prosody: Prosody = ()  # how each word of `text.split()` differs from the speaker's usual prosody; (): not stated
 
 
 def parse_metadata(values: Any) -> Metadata:
@@ -57,7 +63,7 @@ def parse_metadata(values: Any) -> Metadata:
         raise ValueError("no text")
     if not isinstance(text, str) or not text.strip():
         raise ValueError("empty text")
-    own = ("text", "speaker", "lang", "language", "words", "phones", "duration", "bandwidth")
+    own = ("text", "speaker", "lang", "language", "words", "phones", "duration", "bandwidth", *PROSODY_FIELDS)
     return Metadata(
         text=text.strip(),
         speaker=_name(values.get("speaker")),
@@ -66,6 +72,7 @@ def parse_metadata(values: Any) -> Metadata:
         phones=_phones(values.get("phones")),
         duration=_positive(values.get("duration")),
         bandwidth=_positive(values.get("bandwidth")),
+        prosody=_prosody(values, len(text.split())),
         extra={name: value for name, value in values.items() if name not in own},
     )
 
@@ -123,6 +130,29 @@ def _positive(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < math.inf else None
 
 
+def _prosody(values: Mapping[str, Any], words: int) -> Prosody:
+    """Return the prosody of each word, from `prosody`, `prosody_spans` and `stress`."""
+    try:
+        whole, spans, stress = (values.get(name) or () for name in ("prosody", "prosody_spans", "stress"))
+        if not whole and not stress:
+            return ()
+        found = [_controls(whole or {})] * words
+        for first, end, controls in spans:
+            found[first:end] = [_controls(controls)] * (min(end, words) - first)
+        return tuple((*controls, float(number in stress)) for number, controls in enumerate(found))
+    except (TypeError, ValueError, AttributeError):
+        return ()
+
+
+def _controls(values: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    pitch, wide, energy, pace = (
+        float(values.get(name, usual)) for name, usual in (("pitch", 0), ("range", 1), ("energy", 0), ("pace", 1))
+    )
+    if not (math.isfinite(pitch) and math.isfinite(energy) and 0 < wide < math.inf and 0 < pace < math.inf):
+        raise ValueError("a prosody out of range")
+    return pitch, wide, energy, pace
+
+
 # ---- reading shards -------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +204,7 @@ class Utterance:
     lang: str = "en"
     phones: Spans = ()
     bandwidth: float | None = None
+    prosody: Prosody = ()
 
 
 class LengthLimits(Protocol):
@@ -205,8 +236,9 @@ def decode(sample: Sample, limits: LengthLimits, sample_rate: int) -> Utterance:
     if not samples.any():
         raise ValueError("silent audio")
     return Utterance(
-        sample.key, samples, meta.text, meta.speaker, meta.words, meta.lang or "en", meta.phones, meta.bandwidth
-    )
+        sample.key, samples, meta.text, meta.speaker, meta.words, meta.lang or "en", meta.phones, meta.bandwidth,
+        meta.prosody,
+    )  # fmt: skip
 
 
 def seconds_of(sample: Sample, limits: LengthLimits) -> float:

@@ -9,6 +9,7 @@ from vivavoce.config import Config, MelConfig
 
 FILLER = -1  # id of a position without a character; the embedding's row 0
 SLOTS = 2  # phones that a letter may have
+PROSODY = 6  # numbers of a letter's prosody: `text.prosody.CHANNELS`
 
 
 def check_text_channels(config: Config) -> None:
@@ -52,6 +53,7 @@ class NanospeechConfig(Config):
     codes: int = 0  # semantic codes that the model may read besides or instead of the text; 0: none
     code_width: int = 64  # of their embedding
     code_rate: float = 25.0  # codes per second
+    prosody: bool = False  # whether letters may have a pitch, range, energy, pace and emphasis (`text.prosody`)
     bandwidth: bool = False  # whether a recording's bandwidth is a condition, and the mel bins above it have no loss
     # Whether the end of each step is a condition: the network predicts the mean velocity of the step, which few Euler
     # steps follow exactly (MeanFlow, arXiv:2505.13447), instead of the velocity at its start. Without that condition,
@@ -75,6 +77,7 @@ class NanospeechConfig(Config):
             self.require(stretched or not getattr(self, name), name, "empty with padded text or an audio prompt")
         self.require(self.codes >= 0, "codes", "0 or more")
         stretched = self.text_align != "pad" and not self.audio_prompt
+        self.require(stretched or not self.prosody, "prosody", "false with padded text or an audio prompt")
         self.require(stretched or not self.codes, "codes", "0 with padded text or an audio prompt")
         self.require(self.code_width > 0, "code_width", "positive")
         self.require(self.code_rate > 0, "code_rate", "positive")
@@ -109,12 +112,14 @@ class DurationConfig(Config):
     letters: bool = False  # whether "characters" was trained on characters' lengths, not only words' and pauses'
     languages: tuple[str, ...] = ()  # as in NanospeechConfig
     phones: tuple[str, ...] = ()
+    prosody: bool = False
 
     def __post_init__(self) -> None:
         check_text_channels(self)
         for name in ("languages", "phones"):
             known = self.kind == "characters" or not getattr(self, name)
             self.require(known, name, 'empty if kind is "transformer"')
+        self.require(self.kind == "characters" or not self.prosody, "prosody", 'false if kind is "transformer"')
         for name in ("vocab_size", "dim", "depth", "heads", "head_dim", "ff_mult", "text_dim"):
             self.require(getattr(self, name) > 0, name, "positive")
         for name in ("text_layers", "speaker_dim"):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vivavoce.audio.mel import mel_tops
 from vivavoce.models import solvers
-from vivavoce.models.nanospeech import SLOTS, DurationConfig, NanospeechConfig
+from vivavoce.models.nanospeech import PROSODY, SLOTS, DurationConfig, NanospeechConfig
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -127,6 +127,13 @@ def zero_embedding(rows: int, dim: int) -> nn.Embedding:
     return made
 
 
+def zero_projection(channels: int, dim: int) -> nn.Linear:
+    """Return a projection to zeros, which changes nothing before it is trained."""
+    made = nn.Linear(channels, dim, bias=False)
+    nn.init.zeros_(made.weight)
+    return made
+
+
 class TextEncoder(nn.Module):
     """Encode character ids [B, T] as one vector for each token [B, K, text_dim].
 
@@ -134,7 +141,8 @@ class TextEncoder(nn.Module):
     are fewer, and then give each token the vector of its character and its position in that character.
 
     `languages` and `phones` are the numbers of languages and phones that characters may have besides their ids, or 0.
-    Both embeddings start at zero, so adding them to a trained model does not change its output.
+    `prosody`: whether they may have numbers for their prosody. All three embeddings start at zero, so adding them to a
+    trained model does not change its output.
     """
 
     def __init__(
@@ -146,6 +154,7 @@ class TextEncoder(nn.Module):
         dropout: float = 0.0,
         languages: int = 0,
         phones: int = 0,
+        prosody: bool = False,
     ):
         super().__init__()
         self.align = align
@@ -153,6 +162,7 @@ class TextEncoder(nn.Module):
         self.language_embed = zero_embedding(languages, dim) if languages else None
         # rows for each of a letter's two phones: unknown, silent, and the inventory
         self.phone_embed = zero_embedding(SLOTS * (phones + 2), dim) if phones else None
+        self.prosody_embed = zero_projection(PROSODY, dim) if prosody else None
         self.blocks = nn.ModuleList(ConvNeXtBlock(dim, dim * 2, dropout) for _ in range(layers))
         if align != "pad":
             self.place = nn.Linear(2, dim)
@@ -166,10 +176,11 @@ class TextEncoder(nn.Module):
         keep: Tensor,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
     ) -> Tensor:
         """Encode the text for items of `tokens` [B] tokens; `keep` [B] is 1, or 0 to drop the text, for guidance.
 
-        `languages` [B, T] and `phones` [B, T, 2] as for `embedded`.
+        `languages` [B, T], `phones` [B, T, 2] and `prosody` [B, T, 6] as for `embedded`.
         """
         ids = text + 1
         if self.align == "pad":
@@ -177,7 +188,7 @@ class TextEncoder(nn.Module):
             ids = F.pad(ids[:, :size], (0, max(0, size - ids.shape[1]))) * keep.long()[:, None]
             return self._encode(self.embed(ids), length_mask(tokens, size))
         present = ids > 0
-        x = self.characters(text, languages, phones)
+        x = self.characters(text, languages, phones, prosody)
         weights = present.float() if self.align == "average" or durations is None else durations * present
         index, share = character_index(weights, tokens, size)
         width = weights.gather(1, index) * (tokens / weights.sum(-1).clamp(min=1e-6))[:, None]  # tokens per character
@@ -185,14 +196,27 @@ class TextEncoder(nn.Module):
         place = self.place(torch.stack((share - 0.5, width.log1p()), dim=-1).to(self.place.weight.dtype))
         return (x + place) * keep[:, None, None].to(x.dtype)
 
-    def characters(self, text: Tensor, languages: Tensor | None = None, phones: Tensor | None = None) -> Tensor:
+    def characters(
+        self,
+        text: Tensor,
+        languages: Tensor | None = None,
+        phones: Tensor | None = None,
+        prosody: Tensor | None = None,
+    ) -> Tensor:
         """Encode ids [B, T], padded with -1, as one vector for each character [B, T, text_dim], without stretching."""
-        return self._encode(self.embedded(text, languages, phones), text >= 0)
+        return self._encode(self.embedded(text, languages, phones, prosody), text >= 0)
 
-    def embedded(self, text: Tensor, languages: Tensor | None = None, phones: Tensor | None = None) -> Tensor:
-        """Embed ids [B, T], padded with -1, with their languages [B, T] and phones [B, T, 2]: [B, T, text_dim].
+    def embedded(
+        self,
+        text: Tensor,
+        languages: Tensor | None = None,
+        phones: Tensor | None = None,
+        prosody: Tensor | None = None,
+    ) -> Tensor:
+        """Embed ids [B, T], padded with -1, and what else is known of them: [B, T, text_dim].
 
-        `languages` None means the first language. Phones that are 0 or None are unknown: the letters decide.
+        languages: [B, T]; None means the first language. phones: [B, T, 2]; 0 or None is unknown: the letters decide.
+        prosody: [B, T, 6], `text.prosody.channels`; None or zeros are neutral.
         """
         x = self.embed(text + 1)
         if self.language_embed is not None:
@@ -201,6 +225,8 @@ class TextEncoder(nn.Module):
         if self.phone_embed is not None and phones is not None:
             second = torch.tensor([0, self.phone_embed.weight.shape[0] // SLOTS], device=phones.device)
             x = x + (self.phone_embed(phones + second) * (phones > 0)[..., None]).sum(2)
+        if self.prosody_embed is not None and prosody is not None:
+            x = x + self.prosody_embed(prosody.to(x.dtype))
         return x
 
     def _encode(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -345,6 +371,7 @@ class DiT(nn.Module):
             config.dropout,
             len(config.languages),
             len(config.phones),
+            config.prosody,
         )
         self.code_encoder = CodeEncoder(config) if config.codes else None
         self.input = nn.Linear(channels * (1 + config.audio_prompt) + config.text_dim, config.dim)
@@ -372,6 +399,7 @@ class DiT(nn.Module):
         speaker: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
         bandwidth: Tensor | None = None,
         codes: Tensor | None = None,
         keep_text: Tensor | None = None,
@@ -384,7 +412,8 @@ class DiT(nn.Module):
 
         text: ids [B, T], padded with -1. lengths: frames of each item [B]. durations: frames of each character [B, T],
         for the stretching. prompt: known frames [B, N, M], zero elsewhere. speaker: vectors [B, V]. languages [B, T]
-        and phones [B, T, 2] of the characters. bandwidth: of the recordings [B], Hz; None for clean ones.
+        and phones [B, T, 2] of the characters. prosody: [B, T, 6], `text.prosody.channels`; None is neutral.
+        bandwidth: of the recordings [B], Hz; None for clean ones.
         codes: semantic codes [B, C], padded with -1. keep_text, keep_codes, keep_voice: 1, or 0 to drop that condition,
         for each item [B]; keep_codes None equals keep_text. encoded: [B, K, text_dim], the result
         of `encode_text` for this text, which is then not encoded again. end: times [B] up to which the velocity is the
@@ -407,8 +436,8 @@ class DiT(nn.Module):
             channels.append(self._tokens(known, size))
         if encoded is None:
             encoded = self.encode_text(
-                text, lengths, frames, durations=durations, languages=languages, phones=phones, codes=codes,
-                keep_text=keep_text, keep_codes=keep_codes,
+                text, lengths, frames, durations=durations, languages=languages, phones=phones,
+                prosody=prosody, codes=codes, keep_text=keep_text, keep_codes=keep_codes,
             )  # fmt: skip
         channels.append(encoded)
         h = self.input(torch.cat(channels, dim=-1))
@@ -442,13 +471,14 @@ class DiT(nn.Module):
         durations: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
         codes: Tensor | None = None,
         keep_text: Tensor,
         keep_codes: Tensor | None = None,
     ) -> Tensor:
         """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`."""
         tokens, size = -(-lengths // self.config.patch), -(-frames // self.config.patch)
-        encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones)
+        encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones, prosody)
         if self.code_encoder is not None and codes is not None:
             encoded = encoded + self.code_encoder(codes, size, keep_text if keep_codes is None else keep_codes)
         return encoded
@@ -503,6 +533,7 @@ class Nanospeech(nn.Module):
         speaker: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
         bandwidth: Tensor | None = None,
         codes: Tensor | None = None,
         drop: float = 0.1,
@@ -518,8 +549,9 @@ class Nanospeech(nn.Module):
         """Return the conditional flow-matching loss (arXiv:2210.02747), the mean squared error of the velocity.
 
         mel: log-mels [B, N, M]. text: ids [B, T], padded with -1. lengths: frames of each item [B]. durations [B, T],
-        speaker [B, V], languages [B, T], phones [B, T, 2] as for `DiT.forward`. bandwidth: of each recording [B], Hz;
-        mel bins above it have no loss. drop: share of the *items* that lose their conditions, for guidance.
+        speaker [B, V], languages [B, T], phones [B, T, 2], prosody [B, T, 6] as for `DiT.forward`.
+        bandwidth: of each recording [B], Hz; mel bins above it have no loss.
+        drop: share of the *items* that lose their conditions, for guidance.
         codes: semantic codes [B, C], padded with -1. drop_text, drop_codes: shares of the items that lose only their
         text, or only their codes. wrong_codes: share of the codes that are replaced by random ones.
         time [B], noise [B, N, M]: drawn at random if None; times are stratified, one from each of B equal parts of
@@ -560,13 +592,14 @@ class Nanospeech(nn.Module):
             codes = torch.where(wrong, torch.randint_like(codes, self.config.codes), codes)
         velocity = self.transformer(
             x, time, text, lengths, durations=durations, prompt=prompt, speaker=speaker, languages=languages,
-            phones=phones, bandwidth=bandwidth, codes=codes, keep_text=keep_text, keep_codes=keep_codes,
-            keep_voice=keep_voice,
+            phones=phones, prosody=prosody, bandwidth=bandwidth, codes=codes, keep_text=keep_text,
+            keep_codes=keep_codes, keep_voice=keep_voice,
         )  # fmt: skip
         wanted = target - noise
         if guidance > 0:
             given = {"durations": durations, "prompt": prompt, "speaker": speaker}
-            given |= {"languages": languages, "phones": phones, "bandwidth": bandwidth, "codes": codes}
+            given |= {"languages": languages, "phones": phones, "prosody": prosody}
+            given |= {"bandwidth": bandwidth, "codes": codes}
             with torch.no_grad():
                 if teacher is None:
                     null = self.transformer(x, time, text, lengths, **given, keep_text=0 * time, keep_voice=0 * time)
@@ -635,6 +668,7 @@ class Nanospeech(nn.Module):
         speaker: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
         codes: Tensor | None = None,
         keep_text: Tensor | None = None,
         progress: Callable[[float], None] | None = None,
@@ -645,8 +679,9 @@ class Nanospeech(nn.Module):
         `solvers.schedule`. cfg: guidance strength w in v + w (v - v_null); 0 for none. durations: frames of each
         character [B, T]. prompt: log-mels of the reference [B, P, M] of `prompt_lengths` [B] frames; the caller removes
         these frames from the result, where their content is undefined. speaker: vectors [B, V]. languages [B, T],
-        phones [B, T, 2]: of the characters, as numbers. codes: semantic codes [B, C], padded with -1. keep_text [B]: 0
-        to speak an item from its codes alone. progress: called with the completed share, 0 to 1.
+        phones [B, T, 2], prosody [B, T, 6]: of the characters, as numbers. codes: semantic codes [B, C], padded
+        with -1. keep_text [B]: 0 to speak an item from its codes alone.
+        progress: called with the completed share, 0 to 1.
         Items of different lengths get the same result as on their own.
         Raises ValueError if a prompt is not shorter than its item.
         """
@@ -663,7 +698,7 @@ class Nanospeech(nn.Module):
                 )
             known = F.pad(self.scaled(prompt), (0, 0, 0, max(0, frames - prompt.shape[1])))[:, :frames]
             known = (known * length_mask(inside, frames)[..., None]).to(noise.dtype)
-        of_text = {"durations": durations, "languages": languages, "phones": phones, "codes": codes}
+        of_text = {"durations": durations, "languages": languages, "phones": phones, "prosody": prosody, "codes": codes}
         keep = noise.new_ones(batch) if keep_text is None else keep_text.to(noise.dtype)
         given = {"prompt": known, "speaker": speaker}
         given["encoded"] = self._encoded(text, lengths, frames, cfg, keep, **of_text)
@@ -690,7 +725,12 @@ class CharacterDurations(nn.Module):
         super().__init__()
         self.config = config
         self.text_encoder = TextEncoder(
-            config.vocab_size, config.dim, 0, languages=len(config.languages), phones=len(config.phones)
+            config.vocab_size,
+            config.dim,
+            0,
+            languages=len(config.languages),
+            phones=len(config.phones),
+            prosody=config.prosody,
         )
         self.speaker_embed = nn.Linear(config.speaker_dim, config.dim) if config.speaker_dim else None
         self.blocks = nn.ModuleList(
@@ -706,14 +746,15 @@ class CharacterDurations(nn.Module):
         speaker: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
     ) -> Tensor:
         """Predict the mel frames of each character [B, T], 0 for padding.
 
-        text: ids [B, T], padded with -1. speaker: vectors [B, V]. languages [B, T] and phones [B, T, 2] as for
-        `TextEncoder.embedded`.
+        text: ids [B, T], padded with -1. speaker: vectors [B, V]. languages [B, T], phones [B, T, 2] and prosody
+        [B, T, 6] as for `TextEncoder.embedded`.
         """
         present = text >= 0
-        x = self.text_encoder.embedded(text, languages, phones)
+        x = self.text_encoder.embedded(text, languages, phones, prosody)
         if self.speaker_embed is not None and speaker is not None:
             x = x + self.speaker_embed(speaker.to(x.dtype))[:, None]
         for block in self.blocks:
@@ -733,13 +774,14 @@ class CharacterDurations(nn.Module):
         speaker: Tensor | None = None,
         languages: Tensor | None = None,
         phones: Tensor | None = None,
+        prosody: Tensor | None = None,
     ) -> Tensor:
         """Return the mean absolute error of log(1 + frames) over spans, over items, and over characters if known.
 
         spans: the span of each character [B, T]. frames: the length of each span [B, S], or -1 for padding.
         letters: the frames of each character [B, T]. The others as for `predict`.
         """
-        predicted = self.predict(text, speaker, languages, phones)
+        predicted = self.predict(text, speaker, languages, phones, prosody)
         known = frames >= 0
         sums = torch.zeros_like(frames).scatter_add(1, spans, predicted)
         by_span = (sums.log1p() - frames.clamp(min=0).log1p()).abs()

@@ -38,7 +38,8 @@ def trajectory_batch(
     size, frames = mel.shape[:2]
     schedule = solvers.schedule(steps, sampling.sway_coef)
     noise = sampling.temperature * torch.randn(mel.shape, device=mel.device)
-    of_text = {name: given[name] for name in ("durations", "languages", "phones", "codes") if name in given}
+    read = ("durations", "languages", "phones", "prosody", "codes")
+    of_text = {name: given[name] for name in read if name in given}
     encoded = teacher.transformer.encode_text(text, lengths, frames, keep_text=noise.new_ones(size), **of_text)
     states: list[Tensor] = []
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Model settings in which a run may differ from the model it starts with; any other changes what the weights mean
 FREE = (
-    *("vocab_size", "dropout", "text_align", "letters", "languages", "phones", "bandwidth", "mean_velocity"),
-    *("codes", "code_width", "code_rate"),
+    *("vocab_size", "dropout", "text_align", "letters", "languages", "phones", "prosody", "bandwidth"),
+    *("mean_velocity", "codes", "code_width", "code_rate"),
     *("harmonic_bins", "harmonic_dim", "harmonic_layers"),
 )
 EMBEDDING = "text_encoder.embed.weight"  # the end of its name; row 0 is the filler, row i + 1 is character i

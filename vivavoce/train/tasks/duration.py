@@ -26,10 +26,12 @@ class DurationRecipe(Config):
     characters: str = ""
     aligner: str = ""  # "bundled" or a folder: finds the frames of the characters; empty: learn from words only
     hidden_phones: float = 0.3  # share of words whose phones are hidden
-    embedding_rate: float = 1.0  # factor on the learning rate of the language and phone embeddings
+    hidden_prosody: float = 0.3  # share of samples whose prosody is not told
+    embedding_rate: float = 1.0  # factor on the learning rate of the language, phone and prosody embeddings
 
     def __post_init__(self) -> None:
-        self.require(0 <= self.hidden_phones <= 1, "hidden_phones", "from 0 to 1")
+        for name in ("hidden_phones", "hidden_prosody"):
+            self.require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
         self.require(self.embedding_rate > 0, "embedding_rate", "positive")
         self.require(
             bool(self.aligner) == self.model.letters, "aligner", "given if, and only if, the model's letters is true"
@@ -40,7 +42,7 @@ class DurationTask(TextTask):
     """Trains either duration model."""
 
     name = "duration"
-    addable = ("text_encoder.language_embed.", "text_encoder.phone_embed.")
+    addable = ("text_encoder.language_embed.", "text_encoder.phone_embed.", "text_encoder.prosody_embed.")
 
     def __init__(self, recipe: DurationRecipe):
         super().__init__(recipe, recipe.model.speaker_dim)
@@ -80,7 +82,7 @@ class DurationTask(TextTask):
             errors = []
             for batch in batches:
                 total = batch["frames"].clamp(min=0).sum(1)
-                given = {name: batch.get(name) for name in ("speaker", "languages", "phones")}
+                given = {name: batch.get(name) for name in ("speaker", "languages", "phones", "prosody")}
                 errors.append((model.predict(batch["text"], **given).sum(1) / total - 1).abs())
             metrics["total_error"] = torch.cat(errors).mean().item()  # relative error of the total length
         return metrics

@@ -45,7 +45,8 @@ class NanospeechRecipe(Config):
     drop: float = 0.1  # share of items without conditions, for guidance
     sway: float = 0.0  # shifts flow times as `sampling.sway_coef` does in sampling; below 0: more noise
     hidden_phones: float = 0.3  # share of words whose phones are hidden, so that the model reads unknown words too
-    embedding_rate: float = 1.0  # factor on the learning rate of the language and phone embeddings
+    hidden_prosody: float = 0.3  # share of samples whose prosody is not told
+    embedding_rate: float = 1.0  # factor on the learning rate of the language, phone and prosody embeddings
     semantic: str = ""  # folder of a semantic model, or "bundled": initialises the code embedding with its codebook
     hidden_text: float = 0.0  # share of samples without text, so that the model speaks from codes alone
     hidden_codes: float = 0.0  # share of samples without codes; none of them is without text, too
@@ -62,7 +63,8 @@ class NanospeechRecipe(Config):
     distil_steps: int = 0  # Euler steps of the teacher, which the model learns to take in fewer; 0: no distillation
 
     def __post_init__(self) -> None:
-        self.require(0 <= self.hidden_phones <= 1, "hidden_phones", "from 0 to 1")
+        for name in ("hidden_phones", "hidden_prosody"):
+            self.require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
         self.require(self.embedding_rate > 0, "embedding_rate", "positive")
         self.require(0 <= self.drop < 1, "drop", "from 0 to below 1")
         self.require(self.lexicon_words > 0, "lexicon_words", "positive")
@@ -102,6 +104,7 @@ class NanospeechTask(CodesBeside, TextTask):
     addable = (
         "transformer.text_encoder.language_embed.",
         "transformer.text_encoder.phone_embed.",
+        "transformer.text_encoder.prosody_embed.",
         "transformer.bandwidth_embed.",
         "transformer.code_encoder.",
         "transformer.step_embed.",
@@ -226,6 +229,7 @@ class NanospeechTask(CodesBeside, TextTask):
 
         loss; noisy_loss, at t < 0.3; text, the relative increase of noisy_loss with the text of another item (1 %:
         alignment emerges; 5 %: it is learned); phones, the loss on the lexicon; ssl, 1 - cosine to Whisper's features.
+        With prosody, `prosody` is the relative increase of noisy_loss with the prosody of another item.
         With codes, the first is the loss with text and codes, the next two are without codes, and codes_loss and codes
         are the same two with codes alone.
         Of a distillation only the loss.
@@ -236,6 +240,7 @@ class NanospeechTask(CodesBeside, TextTask):
         alone = {"text": {"drop_codes": 1.0}, "codes": {"drop_text": 1.0}} if self.recipe.model.codes else {"text": {}}
         right: dict[str, list[float]] = {name: [] for name in alone}
         wrong: dict[str, list[float]] = {name: [] for name in alone}
+        moved: list[float] = []  # with the prosody of another item
         for number, given in enumerate(batches):
             batch = {name: value for name, value in given.items() if name != "ssl_features"}
             size = len(batch["text"])
@@ -249,12 +254,15 @@ class NanospeechTask(CodesBeside, TextTask):
                 ssl_losses.append(model.ssl_loss(model.states[0], given["ssl_features"], batch["lengths"]).item())
             if size < 2:
                 continue
-            of_text = [n for n in ("text", "durations", "languages", "phones", "codes") if n in batch]
+            of_text = [n for n in ("text", "durations", "languages", "phones", "prosody", "codes") if n in batch]
             others = dict(batch, **{name: batch[name].roll(1, 0) for name in of_text})
             for name, hidden in alone.items():
                 settings: dict[str, Any] = {"drop": 0.0, "time": 0.3 * even, "noise": noise, **hidden}
                 right[name].append(model(**batch, **settings).item())
                 wrong[name].append(model(**others, **settings).item())
+            if "prosody" in batch:
+                other = dict(batch, prosody=batch["prosody"].roll(1, 0))
+                moved.append(model(**other, drop=0.0, time=0.3 * even, noise=noise).item())
         metrics = {"loss": float(np.mean(losses))}
         if ssl_losses:
             metrics["ssl"] = float(np.mean(ssl_losses))
@@ -267,6 +275,8 @@ class NanospeechTask(CodesBeside, TextTask):
             if right[name]:
                 metrics["noisy_loss" if name == "text" else "codes_loss"] = float(np.mean(right[name]))
                 metrics[name] = float(np.mean(wrong[name]) / np.mean(right[name]) - 1)
+        if moved:
+            metrics["prosody"] = float(np.mean(moved) / np.mean(right["text"]) - 1)
         return metrics
 
     def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce.checkpoints.aligner_torch import load_aligner
+from vivavoce.config import ASSETS
 from vivavoce.data.samples import Features, Utterance
 from vivavoce.models.aligner_torch import Aligner
 from vivavoce.models.mel_torch import LogMel
@@ -18,6 +22,7 @@ from vivavoce.models.nanospeech import FILLER
 from vivavoce.models.speaker import SpeakerConfig
 from vivavoce.models.speaker_torch import SpeakerEncoder, load_speaker_encoder
 from vivavoce.text.phones import PhoneChannel
+from vivavoce.text.prosody import HIDDEN, Prosody, channels
 from vivavoce.text.tokenizer import CharTokenizer
 from vivavoce.train.alignment import align
 from vivavoce.train.tasks.base import Batch, Task
@@ -42,8 +47,10 @@ class TextTask(Task):
         self.languages: tuple[str, ...] = recipe.model.languages
         phones: tuple[str, ...] = getattr(recipe.model, "phones", ())
         self.phones = PhoneChannel(phones) if phones else None
+        self.prosody: bool = getattr(recipe.model, "prosody", False)
         self.log_mel = LogMel(self.mel)
         self._encoder: SpeakerEncoder | None = None
+        self._voices: dict[str, np.ndarray] | None = None
 
     @functools.cached_property
     def aligner(self) -> Aligner | None:
@@ -60,11 +67,14 @@ class TextTask(Task):
     def read(self, utterance: Utterance) -> Features:
         """Return ids `text` [T], the span of each character `spans` [T], `frames` of each span [S] and `speaker` [V].
 
-        A model with languages also has `languages` [T], one with phones `phones` [T, 2].
+        A model with languages also has `languages` [T], one with phones `phones` [T, 2], one with prosody `prosody`
+        [T, 6]. A recording whose prosody was changed gets the voice's own vector: a vector of its own would tell the
+        model of the change.
         """
         if self.languages and utterance.lang not in self.languages:
             raise ValueError(f"in {utterance.lang}; the model has no such language")
-        words = [w for w in (self.tokenizer.fit(w)[0] for w in utterance.text.split()) if w]
+        fitted = [self.tokenizer.fit(w)[0] for w in utterance.text.split()]
+        words = [w for w in fitted if w]
         times = [(self.tokenizer.fit(w)[0], start, end) for w, start, end in utterance.words]
         if not words:
             raise ValueError("no character of the vocabulary in the text")
@@ -78,14 +88,35 @@ class TextTask(Task):
         if self.speaker_dim:
             if self._encoder is None:
                 self._encoder = load_speaker_encoder()
-            vector = torch.from_numpy(self._encoder.embed(utterance.samples, self.mel.sample_rate))
+            own = self._own_vector(utterance.speaker) if utterance.prosody else None
+            if own is None:
+                own = self._encoder.embed(utterance.samples, self.mel.sample_rate)
+            vector = torch.from_numpy(own)
         text, numbers = torch.tensor(ids, dtype=torch.int16), torch.tensor(spans, dtype=torch.int16)
         item = {"text": text, "spans": numbers, "frames": frames, "speaker": vector}
         if self.languages:
             item["languages"] = torch.full_like(text, self.languages.index(utterance.lang))
         if self.phones is not None:
             item["phones"] = torch.from_numpy(self.phones.ids(line, [utterance.lang] * len(line)))
+        if self.prosody:
+            item["prosody"] = torch.from_numpy(channels(self._of_characters(fitted, utterance)))
         return item
+
+    def _of_characters(self, fitted: list[str], utterance: Utterance) -> list[Prosody]:
+        """Return the prosody of each character of a line; a space has that of the word before it, without stress."""
+        of_words = [Prosody(*numbers) for numbers in utterance.prosody] or [Prosody()] * len(fitted)
+        found: list[Prosody] = []
+        for word, prosody in zip(fitted, of_words, strict=True):
+            if word:
+                space = dataclasses.replace(prosody, stress=0.0)
+                found += [*([] if found else [space]), *[prosody] * len(word), space]
+        return found
+
+    def _own_vector(self, speaker: str) -> np.ndarray | None:
+        """Return the speaker vector of a built-in voice; None for another speaker."""
+        if self._voices is None:
+            self._voices = load_file(ASSETS / "voices" / "vectors.safetensors")
+        return self._voices.get(speaker)
 
     def mel_of(self, utterance: Utterance) -> Tensor:
         """Return log-mel frames [N, M]."""
@@ -99,10 +130,10 @@ class TextTask(Task):
             )
 
     def text_channels(self, items: list[Features]) -> Batch:
-        """Collate the speaker vectors, languages and phones that the model reads.
+        """Collate the speaker vectors, languages, phones and prosody that the model reads.
 
         The phones of a random share of words, `hidden_phones` of the recipe, are hidden, so that the model also learns
-        to read words that are not in the dictionary.
+        to read words that are not in the dictionary. So is the prosody of some items.
         """
         batch: Batch = {}
         if self.speaker_dim:
@@ -112,7 +143,15 @@ class TextTask(Task):
         if self.phones is not None:
             hidden = [hide_words(i["phones"].long(), self.recipe.hidden_phones) for i in items]
             batch["phones"] = pad_sequence(hidden, True)
+        if self.prosody:
+            batch["prosody"] = pad_sequence([self._told(i["prosody"]) for i in items], True)
         return batch
+
+    def _told(self, prosody: Tensor) -> Tensor:
+        """Hide the prosody [T, 6] of a random share of the items, `hidden_prosody` of the recipe."""
+        if float(torch.rand(())) < self.recipe.hidden_prosody:
+            return torch.tensor(HIDDEN).expand_as(prosody)
+        return prosody
 
     def speech(self, items: list[Features]) -> Batch:
         """Collate mels, texts, the lengths of the mels and `text_channels`."""
@@ -128,6 +167,8 @@ class TextTask(Task):
         spoken = f" {' '.join(self.languages)}" if self.languages else ""
         if self.phones is not None:
             spoken += f" {' '.join(self.recipe.model.phones)} {self.phones.fingerprint(self.languages or ('en',))}"
+        if self.prosody:
+            spoken += " prosody"
         return f"text {self.recipe.characters} {self.speaker_dim} {json.dumps(self.mel.to_dict())}{placed}{spoken}"
 
     def learning_rates(self, model: nn.Module) -> dict[str, float]:
@@ -135,7 +176,7 @@ class TextTask(Task):
         factor = getattr(self.recipe, "embedding_rate", 1.0)
         if factor == 1.0:
             return {}
-        new = ("language_embed.weight", "phone_embed.weight")
+        new = ("language_embed.weight", "phone_embed.weight", "prosody_embed.weight")
         return {name: factor for name, _ in model.named_parameters() if name.endswith(new)}
 
     def export(self) -> dict[str, Any]:

@@ -1,0 +1,211 @@
+"""Labels for prosody: pitch, range, energy and pace that are drawn for a line, and how a teacher follows them.
+
+Both teachers compute durations, F0 and energy as tensors and turn them into sound afterwards. `part` cuts their graphs
+there, so that these tensors can be changed in between. F0 and durations are followed exactly; what one unit of the
+energy tensor is in dB was measured (`DB_PER_UNIT` of each teacher).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Curve = npt.NDArray[np.float32]
+
+# What is drawn: even over these limits, factors by their logarithm
+PITCH = 3.0  # semitones, both ways
+RANGE = (0.6, 1.5)
+ENERGY = 6.0  # dB, both ways
+PACE = (0.8, 1.25)
+DRAWN = 0.6  # share of the lines in which a control differs from neutral
+PHRASE = 0.3  # share of the lines in which a phrase has controls of its own
+STRESSED = 0.5  # share of the lines with an emphasised word
+# An emphasised word: higher, louder and longer by this
+STRESS_PITCH, STRESS_ENERGY, STRESS_LENGTH = 4.0, 4.0, 1.3  # semitones, dB, factor
+EFFORT = 0.5  # share of the dB that the teacher's energy gets
+VOICED = 40.0  # Hz; frames of a lower F0 bear no voice
+WIDEST = 18.0  # semitones from the mean that a frame may get to
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How a stretch of speech differs from the teacher's own reading; the defaults are neutral."""
+
+    pitch: float = 0.0  # semitones
+    range: float = 1.0  # factor on the distance of F0 from the utterance's mean, in semitones
+    energy: float = 0.0  # dB
+    pace: float = 1.0  # factor on the speed
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The prosody of an utterance. Words are counted from 0, as `text.split()` gives them."""
+
+    whole: Controls = Controls()
+    phrase: tuple[int, int, Controls] | None = None  # first word, word after the last, controls instead of `whole`
+    stress: tuple[int, ...] = ()  # emphasised words
+
+    def meta(self) -> dict[str, Any]:
+        """The fields of KEY.json."""
+        fields: dict[str, Any] = {"prosody": asdict(self.whole), "stress": list(self.stress)}
+        if self.phrase is not None:
+            first, end, controls = self.phrase
+            fields["prosody_spans"] = [[first, end, asdict(controls)]]
+        return fields
+
+    def quieter(self, gain: float) -> Labels:
+        """The same labels for sound that was scaled by `gain` afterwards."""
+        change = 20 * math.log10(gain)
+        if abs(change) < 0.01:
+            return self
+
+        def scaled(controls: Controls) -> Controls:
+            return replace(controls, energy=round(controls.energy + change, 2))
+
+        phrase = None if self.phrase is None else (*self.phrase[:2], scaled(self.phrase[2]))
+        return replace(self, whole=scaled(self.whole), phrase=phrase)
+
+    def of_word(self, word: int) -> Controls:
+        """The controls of a word."""
+        if self.phrase is not None and self.phrase[0] <= word < self.phrase[1]:
+            return self.phrase[2]
+        return self.whole
+
+
+def draw(sentences: str, line: int, words: int) -> Labels:
+    """The labels of a line of a list; the same line always gets the same ones. `words`: in the line."""
+    order = random.Random(zlib.crc32(f"prosody {sentences} {line}".encode()))
+    whole, other = _controls(order), _controls(order)
+    phrase = None
+    if order.random() < PHRASE and words >= 4:
+        length = order.randint(2, words - 2)
+        first = order.choice((0, words - length))  # at the start or the end
+        phrase = (first, first + length, other)
+    stress = (order.randrange(words),) if order.random() < STRESSED and words >= 3 else ()
+    return Labels(whole, phrase, stress)
+
+
+def _controls(order: random.Random) -> Controls:
+    pitch, wide, energy, pace = (order.uniform(-1, 1) if order.random() < DRAWN else 0.0 for _ in range(4))
+    return Controls(
+        round(pitch * PITCH, 2),
+        round(_factor(wide, RANGE), 3),
+        round(energy * ENERGY, 2),
+        round(_factor(pace, PACE), 3),
+    )
+
+
+def _factor(share: float, limits: tuple[float, float]) -> float:
+    """-1 to 1 → the lower to the upper limit; 0 → 1."""
+    return float(limits[0] ** -share if share < 0 else limits[1] ** share)
+
+
+# --- a teacher's tensors ---------------------------------------------------------------------------------------------
+
+
+# Of each token: the number of its word, or -1, and whether it bears sound
+Owners = Sequence[tuple[int, bool]]
+
+
+def lengths(durations: Curve, owners: Owners, labels: Labels) -> Curve:
+    """Durations in whole frames [P], at least 1, for labels, from the teacher's own [P].
+
+    Rounding does not add up: every token ends within half a frame of where
+    it should.
+    """
+    factors = np.ones(len(durations))
+    for i, (word, sounds) in enumerate(owners):
+        factors[i] /= labels.of_word(word).pace
+        if sounds and word in labels.stress:
+            factors[i] *= STRESS_LENGTH
+    ends, made, at = np.cumsum(durations * factors), np.empty(len(durations), np.float32), 0
+    for i, end in enumerate(ends):
+        made[i] = max(1, round(float(end)) - at)
+        at += int(made[i])
+    return made
+
+
+def followed(
+    pitch: Curve, energy: Curve, durations: Curve, owners: Owners, labels: Labels, db_per_unit: float
+) -> tuple[Curve, Curve, Curve]:
+    """F0 in Hz [N] and energy [N] for labels, from the teacher's own, and the gain [N] that the sound needs besides.
+
+    N is a multiple of the durations' sum. At -6 dB of energy alone the teacher's voice is rough, so it gets EFFORT of
+    what is asked, and the gain is the rest.
+    """
+    rate = round(len(pitch) / float(durations.sum()))
+    each = []  # pitch, range and energy of each token
+    for word, sounds in owners:
+        controls, stressed = labels.of_word(word), sounds and word in labels.stress
+        more = (STRESS_PITCH, STRESS_ENERGY) if stressed else (0.0, 0.0)
+        each.append((controls.pitch + more[0], controls.range, controls.energy + more[1]))
+    token = np.repeat(np.arange(len(each)), (durations * rate).astype(int))
+    token = np.pad(token, (0, max(0, len(pitch) - len(token))), mode="edge")[: len(pitch)]
+    shift, wide, level = (_smoothed(curve) for curve in np.array(each)[token].T)
+    voiced = pitch > VOICED
+    changed = pitch.astype(np.float64)
+    if voiced.any():
+        semitones = 12 * np.log2(np.maximum(pitch, VOICED))
+        mean = semitones[voiced].mean()
+        moved = np.clip((semitones - mean) * wide, -WIDEST, WIDEST) + mean + shift
+        changed[voiced] = 2 ** (moved[voiced] / 12)
+    gain = 10 ** ((1 - EFFORT) * level / 20)
+    effort = (energy + EFFORT * level / db_per_unit).astype(np.float32)
+    return changed.astype(np.float32), effort, gain.astype(np.float32)
+
+
+def louder(wave: Curve, gain: Curve, hop: int) -> Curve:
+    """`wave` [S] with a gain [N] for each frame of `hop` samples."""
+    middles = (np.arange(len(gain)) + 0.5) * hop
+    return wave * np.interp(np.arange(len(wave)), middles, gain).astype(np.float32)
+
+
+def _smoothed(curve: npt.NDArray[np.float64], size: int = 5) -> npt.NDArray[np.float64]:
+    return np.convolve(np.pad(curve, size // 2, mode="edge"), np.ones(size) / size, "valid")
+
+
+# --- a teacher's graph -----------------------------------------------------------------------------------------------
+
+
+def part(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """An ONNX Runtime session, of one thread, for the part of a graph from tensors `inputs` to tensors `outputs`.
+
+    Inputs may be tensors inside the graph, whose values then replace what the graph computes; those are float32.
+    """
+    import onnx
+    import onnxruntime
+
+    whole = graph.graph
+    maker = {name: node for node in whole.node for name in node.output}
+    constants = {value.name for value in whole.initializer}
+    seen, wanted, kept = set(inputs), list(outputs), set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen or not name:
+            continue
+        seen.add(name)
+        if name not in constants:
+            kept.add(id(maker[name]))
+            wanted += maker[name].input
+    kinds = {value.name: value.type.tensor_type.elem_type for value in whole.input}
+    tensor, real = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    small = onnx.helper.make_graph(
+        [node for node in whole.node if id(node) in kept],
+        "part",
+        [tensor(name, kinds.get(name, real), None) for name in inputs],
+        [tensor(name, real, None) for name in outputs],
+        [value for value in whole.initializer if value.name in seen],
+    )
+    model = onnx.helper.make_model(small, opset_imports=list(graph.opset_import))
+    model.ir_version = graph.ir_version
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
