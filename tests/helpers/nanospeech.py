@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vivavoce.config import MelConfig
 from vivavoce.models import solvers
-from vivavoce.models.nanospeech import FILLER, NanospeechConfig
+from vivavoce.models.nanospeech import FILLER, PROSODY, NanospeechConfig
 from vivavoce.models.nanospeech_torch import Nanospeech
 
 M = 20  # mels: fewer than in use, for speed
@@ -33,6 +33,7 @@ CONFIGS = {
         bandwidth=True,
         languages=("en", "es", "fr"),
         phones=("a", "ˈa", "b", "k", "s"),
+        prosody=True,
     ),
     "mean velocity": TINY.replace(
         text_align="durations", rotary="all_heads", speaker_dim=6, audio_prompt=False, patch=2, mean_velocity=True
@@ -84,6 +85,8 @@ def batch(config: NanospeechConfig, seed: int = 0) -> dict[str, Any]:
         made["languages"] = torch.randint(0, len(config.languages), (3, 17), generator=draw)
     if config.phones:
         made["phones"] = torch.randint(0, len(config.phones) + 2, (3, 17, 2), generator=draw)
+    if config.prosody:
+        made["prosody"] = torch.randn(3, 17, PROSODY, generator=draw)
     if config.codes:
         made["codes"] = torch.randint(0, config.codes, (3, 9), generator=draw)
         made["codes"][0, 6:] = made["codes"][2, 3:] = FILLER  # 25 a second
@@ -96,7 +99,7 @@ def alone(items: dict[str, Any], i: int) -> dict[str, Any]:
     one["noise"] = one["noise"][:, : one["lengths"].item()]
     size = int((one["text"] >= 0).sum())
     one["text"] = one["text"][:, :size]
-    for name in ("durations", "languages", "phones"):
+    for name in ("durations", "languages", "phones", "prosody"):
         if name in one:
             one[name] = one[name][:, :size]
     if "codes" in one:

@@ -55,6 +55,7 @@ def test_every_condition_has_an_effect(config: NanospeechConfig) -> None:
         "speaker": -items["speaker"] if "speaker" in items else None,
         "languages": (items["languages"] + 1) % 3 if "languages" in items else None,
         "phones": items["phones"].flip(2) if "phones" in items else None,
+        "prosody": -items["prosody"] if "prosody" in items else None,
         "codes": torch.where(items["codes"] >= 0, (items["codes"] + 1) % 9, -1) if "codes" in items else None,
     }
     for name, value in changes.items():
@@ -143,12 +144,15 @@ def test_the_published_rotary_turns_only_the_first_head() -> None:
 # ---- loss ---------------------------------------------------------------------------------------------------------
 
 
+CONDITIONS = ("durations", "speaker", "languages", "phones", "prosody", "codes")
+
+
 def training_batch(config: NanospeechConfig) -> dict[str, Any]:
     """A training batch, its randomness fixed."""
     items = batch(config)
     made = {"mel": torch.randn(3, 37, M, generator=torch.Generator().manual_seed(5)) * 2 - 4}
     made |= {"text": items["text"], "lengths": items["lengths"]}
-    made |= {name: items[name] for name in ("durations", "speaker", "languages", "phones", "codes") if name in items}
+    made |= {name: items[name] for name in CONDITIONS if name in items}
     if config.bandwidth:
         made["bandwidth"] = torch.tensor([8000.0, 12_000.0, 6000.0])
     made["time"] = torch.tensor([0.1, 0.5, 0.9])
@@ -282,6 +286,7 @@ def test_text_longer_than_the_frames_breaks_nothing() -> None:
             "durations": torch.rand(3, 60),
             "languages": torch.ones(3, 60).long(),
             "phones": torch.ones(3, 60, 2).long(),
+            "prosody": torch.ones(3, 60, 6),
         }
         items |= {name: value for name, value in wider.items() if name in items}
         assert torch.isfinite(sampled(randomised(Nanospeech(config)), items)).all()

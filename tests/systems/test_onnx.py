@@ -32,7 +32,7 @@ TEXT = "Shall we begin? Yes."
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A small model with random weights that reads languages and phones, predicts mean velocities, and has harmonics.
+    """A small model with random weights that reads all text channels, predicts mean velocities, and has harmonics.
 
     Beside it, its graphs with their weights. Its folder onnx holds them without.
     """
@@ -40,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     from vivavoce.models.vocoder_torch import Vocoder
 
     model, graphs = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("graphs") / "out"
-    channels = {"languages": ("en", "es"), "phones": ("a", "t", "s", "ˈi")}
+    channels = {"languages": ("en", "es"), "phones": ("a", "t", "s", "ˈi"), "prosody": True}
     write_own(
         model,
         MODEL.replace(speaker_dim=256, mean_velocity=True, **channels),

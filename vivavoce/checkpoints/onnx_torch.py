@@ -36,6 +36,7 @@ from vivavoce.checkpoints.resolve import FORMAT, kind_of, setting_of
 from vivavoce.checkpoints.weights_onnx import arranged
 from vivavoce.models import nanospeech_torch
 from vivavoce.models.masked_t2s_torch import MaskedT2S
+from vivavoce.models.nanospeech import PROSODY
 from vivavoce.models.nanospeech_torch import CharacterDurations, CodeEncoder, DiT, TextEncoder
 from vivavoce.models.vocoder_torch import Vocoder
 
@@ -54,9 +55,15 @@ class _Text(nn.Module):
         self.encoder = encoder
 
     def forward(
-        self, text: Tensor, index: Tensor, place: Tensor, languages: Tensor | None, phones: Tensor | None
+        self,
+        text: Tensor,
+        index: Tensor,
+        place: Tensor,
+        languages: Tensor | None,
+        phones: Tensor | None,
+        prosody: Tensor | None,
     ) -> Tensor:
-        x = self.encoder.characters(text, languages, phones)
+        x = self.encoder.characters(text, languages, phones, prosody)
         x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
         return x + self.encoder.place(place)
 
@@ -114,8 +121,15 @@ class _Durations(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, text: Tensor, speaker: Tensor, languages: Tensor | None, phones: Tensor | None) -> Tensor:
-        return self.model.predict(text, speaker, languages, phones)
+    def forward(
+        self,
+        text: Tensor,
+        speaker: Tensor,
+        languages: Tensor | None,
+        phones: Tensor | None,
+        prosody: Tensor | None,
+    ) -> Tensor:
+        return self.model.predict(text, speaker, languages, phones, prosody)
 
 
 class _Vocoder(nn.Module):
@@ -349,12 +363,14 @@ def _graphs(
     text = torch.zeros((2, 7), dtype=torch.long)
 
     def channels(network: Any) -> tuple[dict[str, Tensor | None], dict[str, dict[int, Any]]]:
-        inputs: dict[str, Tensor | None] = {"languages": None, "phones": None}
-        axes: dict[str, Any] = {"languages": None, "phones": None}
+        inputs: dict[str, Tensor | None] = {"languages": None, "phones": None, "prosody": None}
+        axes: dict[str, Any] = {"languages": None, "phones": None, "prosody": None}
         if network.languages:
             inputs["languages"], axes["languages"] = torch.zeros_like(text), {0: batch, 1: characters}
         if network.phones:
             inputs["phones"], axes["phones"] = torch.zeros((2, 7, 2), dtype=torch.long), {0: batch, 1: characters}
+        if getattr(network, "prosody", False):
+            inputs["prosody"], axes["prosody"] = torch.zeros(2, 7, PROSODY), {0: batch, 1: characters}
         return inputs, axes
 
     inputs, axes = channels(config)

@@ -124,7 +124,8 @@ def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the graphs of a kind depend on, as JSON has it. Languages and phones only count."""
     if kind == "codes":
         return {name: config.get(name) for name in ("codes", "code_width", "text_dim")}
-    channels = {name: len(config.get(name, ())) for name in ("languages", "phones")}
+    channels: dict[str, Any] = {name: len(config.get(name, ())) for name in ("languages", "phones")}
+    channels["prosody"] = bool(config.get("prosody"))  # graphs from before do not state it
     sizes = {"vocab_size": config.get("vocab_size"), "n_mels": config["mel"]["n_mels"]}
     neutral = (*NEUTRAL, *CODES) if kind == "nanospeech" else NEUTRAL
     kept = {name: value for name, value in config.items() if name not in neutral}

@@ -20,7 +20,7 @@ from vivavoce.audio.dsp import resample, rms_db
 from vivavoce.audio.mel import mel_filterbank
 from vivavoce.config import MelConfig, compute_threads
 from vivavoce.models import solvers
-from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
+from vivavoce.models.nanospeech import PROSODY, DurationConfig, NanospeechConfig
 from vivavoce.models.speaker import SpeakerConfig, partial_starts
 from vivavoce.models.vocoder import CYCLE_PARTS, MAX_MAGNITUDE, OCTAVES, PITCH, VocoderConfig
 
@@ -86,6 +86,7 @@ class OnnxNanospeech:
         speaker: Floats | None = None,
         languages: Array | None = None,
         phones: Array | None = None,
+        prosody: Floats | None = None,
         codes: Array | None = None,
         keep_text: Floats | None = None,
         progress: Callable[[float], None] | None = None,
@@ -99,7 +100,7 @@ class OnnxNanospeech:
         padding = -frames % patch  # the graph takes whole tokens
         x = np.pad(noise, ((0, 0), (0, padding), (0, 0)))
         size = (frames + padding) // patch
-        encoded = self.encode(text, lengths, size, durations, languages, phones)
+        encoded = self.encode(text, lengths, size, durations, languages, phones, prosody)
         if keep_text is not None:
             encoded = encoded * keep_text[:, None, None]
         if self.codes is not None and codes is not None:
@@ -129,16 +130,20 @@ class OnnxNanospeech:
         durations: Floats | None,
         languages: Array | None,
         phones: Array | None,
+        prosody: Floats | None = None,
     ) -> Floats:
         """Return the text of each token [B, size, text_dim], which is the same in all passes."""
         if languages is None and self.config.languages:
             languages = np.zeros_like(text)  # the first one
         if phones is None and self.config.phones:
             phones = np.zeros((*text.shape, 2), text.dtype)  # unknown
+        if prosody is None and self.config.prosody:
+            prosody = np.zeros((*text.shape, PROSODY), np.float32)  # neutral
         present = (text >= 0).astype(np.float32)
         weights = present if self.config.text_align == "average" or durations is None else durations * present
         index, place = places(weights, -(-lengths // self.config.patch), size)
-        (encoded,) = self.text(text=text, index=index, place=place, languages=languages, phones=phones)
+        of_text = {"languages": languages, "phones": phones, "prosody": prosody}
+        (encoded,) = self.text(text=text, index=index, place=place, **of_text)
         return np.asarray(encoded)
 
     def encode_codes(self, codes: Array, size: int) -> Floats:
@@ -183,10 +188,17 @@ class OnnxDurations:
         self.config, self.graph = config, graph
 
     def predict(
-        self, text: Array, speaker: Floats | None = None, languages: Array | None = None, phones: Array | None = None
+        self,
+        text: Array,
+        speaker: Floats | None = None,
+        languages: Array | None = None,
+        phones: Array | None = None,
+        prosody: Floats | None = None,
     ) -> Floats:
         """Ids [B, T], padded with -1, and speaker vectors [B, V] -> mel frames of each character [B, T]."""
-        (frames,) = self.graph(text=text, speaker=speaker, languages=languages, phones=phones)
+        if prosody is None and self.config.prosody:
+            prosody = np.zeros((*text.shape, PROSODY), np.float32)
+        (frames,) = self.graph(text=text, speaker=speaker, languages=languages, phones=phones, prosody=prosody)
         return np.asarray(frames)
 
 
