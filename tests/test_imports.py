@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "train": "config locks audio text data models checkpoints metrics",
     "train_voice": "config locks audio bundles text voices data models checkpoints metrics systems synthesis prepare "
     "train",
-    "serve": "config audio bundles text voices systems synthesis books",
+    "serve": "config audio bundles text voices systems synthesis books train_voice",
     "cli": "config locks cluster audio bundles text voices checkpoints systems synthesis books batch evaluate prepare "
     "train train_voice serve",
     "client": "",

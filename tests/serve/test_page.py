@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from helpers import stand_in_training
+from helpers.own_voice import write_recordings
 from helpers.serving import Server, serving
 from helpers.tones import RATE
+
+from vivavoce.train_voice import studio
+from vivavoce.train_voice.scripts import read_script
+from vivavoce.voices import VARIABLE, Voice
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra browser-test)")
 expect = playwright.expect
@@ -579,3 +586,128 @@ def test_a_large_recording_is_made_small_before_it_is_sent(page: Any, server: Se
     with server.client() as client:
         (voice,) = [v for v in client.get("/v1/audio/voices").json()["data"] if v["type"] != "builtin"]
         client.delete(f"/v1/audio/voices/{voice['id']}")
+
+
+# --- the studio -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def studio_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server with the studio, whose training is a stand-in."""
+    monkeypatch.setattr(studio, "COMMAND", (sys.executable, stand_in_training.__file__))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "voices"))
+    with serving(tmp_path, studio=True, studio_folder=str(tmp_path / "studio")) as started:
+        yield started
+
+
+def people(root: Path, folder: Path) -> list[Path]:
+    """Recordings with their words beside them, as a user drops them."""
+    return sorted(write_recordings(root, folder, count=4).iterdir())
+
+
+def test_a_voice_is_recorded_trained_and_used_in_the_studio(
+    opened: Open, studio_server: Server, tmp_path: Path, root: Path
+) -> None:
+    page = opened(studio_server.url, permissions=["microphone"])
+    page.click("#tab-studio")
+    expect(page.locator("#speaking")).to_be_hidden()
+    expect(page.locator("#project-parts")).to_be_hidden()
+    page.fill("#project-name", "nash")
+    page.keyboard.press("Enter")
+    expect(page.locator("#project-name-error")).to_contain_text("built-in")
+    page.fill("#project-name", "me")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sentence-place")).to_have_text("1 of 200")
+    first = page.locator("#sentence").inner_text()
+    assert first == read_script("50")[0]
+
+    # a sentence from the microphone, which beeps: stored, with what is wrong with it
+    page.click("#take")
+    expect(page.locator("#take-label")).to_have_text("Finish")
+    until(page, "parseFloat(document.getElementById('take-seconds').textContent) >= 1.0")
+    page.click("#take")
+    expect(page.locator("#takes-about")).to_contain_text("1 recording", timeout=20_000)
+    expect(page.locator("#take-faults li").first).not_to_be_empty()
+    expect(page.locator("#take-label")).to_have_text("Record again")
+    expect(page.locator("#sentence-place")).to_have_text("1 of 200, recorded")
+    page.click("#after")
+    expect(page.locator("#sentence")).not_to_have_text(first)
+
+    # too little, then files with their words, and one that is no recording
+    page.fill("#training-consent", "I am the speaker and agree. 1 May 2026.")
+    page.click("#train")
+    expect(page.locator("#training-consent-error")).to_contain_text("agrees")
+    page.check("#training-agreed")
+    page.click("#train")
+    expect(page.locator("#training-error")).to_contain_text("at least")
+    (tmp_path / "page.html").write_text("<!doctype html>")
+    files = [*people(root, tmp_path / "recordings"), tmp_path / "page.html"]
+    page.set_input_files("#take-files", [str(path) for path in files])
+    expect(page.locator("#take-status")).to_have_text("4 of 5 files were added.", timeout=60_000)
+    expect(page.locator("#take-error")).to_have_text("page.html: not a recording")
+    expect(page.locator("#takes li")).to_have_count(5)
+    assert (tmp_path / "recordings" / "00.txt").read_text().strip() in page.locator("#takes").inner_text()
+    page.click("#takes li >> nth=0 >> [aria-label^=Delete]")
+    expect(page.locator("#takes li")).to_have_count(4)
+    expect(page.locator("#advice")).to_contain_text("expect")
+
+    # the training is watched, survives a reload, is stopped and resumed
+    page.click("#train")
+    expect(page.locator("#sounds li")).to_have_count(2, timeout=20_000)
+    expect(page.locator("#training-status")).to_contain_text("24.0 of at most 60 minutes", timeout=20_000)
+    expect(page.locator("#curve polyline")).to_have_count(2)
+    expect(page.locator("#stages li.done")).to_have_count(4)
+    page.reload()
+    expect(page.locator("#stages [aria-current]")).to_have_text("training the model", timeout=20_000)
+    page.evaluate("""() => {
+        window.played = [];
+        const play = HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = function () { played.push(this.src); return play.apply(this); };
+    }""")
+    page.click("[aria-label='Play the recording']")
+    until(page, "played.length === 1")
+    page.click("#train-stop")
+    expect(page.locator("#training-status")).to_contain_text("can be resumed", timeout=40_000)
+    (tmp_path / "studio" / "me" / "GO").touch()
+    page.fill("#training-consent", "I am the speaker and agree. 1 May 2026.")
+    page.check("#training-agreed")
+    expect(page.locator("#train")).to_have_text("Resume")
+    page.click("#train")
+
+    # the finished voice: heard, exported, used
+    expect(page.locator("#finished-about")).to_have_text("The voice me speaks now.", timeout=40_000)
+    expect(page.locator("#sounds")).to_contain_text("% of the way to the speaker")
+    with page.expect_download() as download:
+        page.click("#export")
+    assert download.value.suggested_filename == "me.voice"
+    assert Voice.load(download.value.path()).consent == "I am the speaker and agree. 1 May 2026."
+    page.click("#use")
+    expect(page.locator("#voices input[value=me]")).to_be_checked()
+    say(page, TEXT)
+    assert newest(page)["voice"] == "me"
+
+
+def test_the_studio_fits_a_phone_has_names_for_its_controls_and_says_what_failed(
+    opened: Open, studio_server: Server, tmp_path: Path, root: Path
+) -> None:
+    page = opened(studio_server.url, viewport={"width": 320, "height": 600}, has_touch=True, is_mobile=True)
+    page.tap("#tab-studio")
+    page.fill("#project-name", "x" * 60)
+    page.tap("#project-form button")
+    expect(page.locator("#sentence")).not_to_be_empty()
+    page.set_input_files("#take-files", [str(path) for path in people(root, tmp_path / "recordings")])
+    expect(page.locator("#takes li")).to_have_count(4, timeout=60_000)
+    (tmp_path / "studio" / ("x" * 60) / "FAIL").touch()
+    page.fill("#training-consent", "I am the speaker and agree.")
+    page.check("#training-agreed")
+    page.tap("#train")
+    expect(page.locator("#training-error")).to_have_text("the loss is nan at step 3", timeout=30_000)
+    expect(page.locator("#train")).to_have_text("Try again")
+    assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") == 320
+    for control in page.locator("button, input, select, textarea").all():
+        if control.is_visible():
+            assert control.evaluate("(e) => e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim()")
+
+
+def test_a_page_of_a_server_without_a_studio_has_no_tab(page: Any) -> None:
+    expect(page.locator("#tabs")).to_be_hidden()

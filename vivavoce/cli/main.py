@@ -302,14 +302,19 @@ def train_voice(flags: TrainVoiceFlags) -> None:
     from vivavoce.train_voice import run as training
     from vivavoce.train_voice.settings import TrainVoiceConfig
 
-    for package in ("torch", "accelerate", "fsspec"):  # now, not after the transcription
-        if importlib.util.find_spec(package) is None:
-            raise ValueError(f"train-voice: the package {package} is missing: pip install vivavoce[train,eval]")
+    _check_training_packages("train-voice")
     settings = TrainVoiceConfig(**flags.settings())
     out = flags.out or Path(f"{settings.name}-voice")
     with _resumable("stages"):
         made = training.train_voice(flags.recordings, out, settings, bar=progress_bar, say=print_line)
     print(f'{made.voice}\n{made.report}\nspeak with it: vivavoce --voice "{settings.name}" "Hello."')
+
+
+def _check_training_packages(what: str) -> None:
+    """Raise ValueError if a package that training needs is missing: now, not after the recordings."""
+    for package in ("torch", "accelerate", "fsspec"):
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(f"{what}: the package {package} is missing: pip install vivavoce[train,eval]")
 
 
 @app.command("prepare", cls=Command)
@@ -477,6 +482,8 @@ def serve(flags: ServeFlags) -> None:
         from vivavoce.serve import worker
         from vivavoce.serve.settings import ServeConfig
     settings = ServeConfig(**flags.settings())
+    if settings.studio:
+        _check_training_packages("serve --studio")
     server.serve(settings, worker.main, worker.Models(settings.sources(), settings.backend, settings.device))
 
 

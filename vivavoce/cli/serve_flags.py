@@ -79,6 +79,18 @@ class ServeFlags(Flags):
             "writes.",
         ),
     ] = None
+    studio: Annotated[
+        bool,
+        typer.Option(
+            "--studio",
+            help="Add a tab to the page, and addresses under /v1/studio, to record a voice and to train it on this "
+            "machine (extra train).",
+        ),
+    ] = False
+    studio_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the studio's recordings (default: in the user's data folder)."),
+    ] = None
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,7 +106,8 @@ class ServeFlags(Flags):
     def settings(self) -> dict[str, Any]:
         """Return the arguments of `ServeConfig`."""
         names = {"model": "models", "allow_origin": "allow_origins"}
-        plain = {"models": tuple, "allow_origins": tuple, "voices": str, "voice_aliases": str, "browser_page": str}
+        plain: dict[str, Any] = {"models": tuple, "allow_origins": tuple}
+        plain |= dict.fromkeys(("voices", "voice_aliases", "browser_page", "studio_folder"), str)
         given = {names.get(name, name): value for name, value in self.given().items()}
         return {name: plain.get(name, lambda value: value)(value) for name, value in given.items()}
 

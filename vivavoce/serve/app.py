@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from fastapi import FastAPI, File, Form, Request, UploadFile
+from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
@@ -59,8 +59,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(service: Service, counts: Metrics) -> FastAPI:
-    """Return the application. The caller starts and closes the pool."""
+def create_app(service: Service, counts: Metrics, studio: APIRouter | None = None) -> FastAPI:
+    """Return the application. The caller starts and closes the pool. studio: routes that are not always there."""
     app = FastAPI(
         title="vivavoce",
         summary="Text to speech with an OpenAI-compatible API.",
@@ -80,13 +80,18 @@ def create_app(service: Service, counts: Metrics) -> FastAPI:
     _add_status(app, service.pool, counts)
 
     browser = service.settings.browser_page
+    if studio is not None:
+        app.include_router(studio)
+    shown = [name for name, there in (("in-browser", browser), ("tabs", studio is not None)) if there]
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def page() -> Response:
-        if not browser:
+        if not shown:
             return FileResponse(STATIC / "index.html")
         text = (STATIC / "index.html").read_text(encoding="utf-8")
-        return HTMLResponse(text.replace('id="in-browser" hidden', 'id="in-browser"'))
+        for name in shown:
+            text = text.replace(f'id="{name}" hidden', f'id="{name}"')
+        return HTMLResponse(text)
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     def docs() -> FileResponse:

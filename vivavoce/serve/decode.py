@@ -45,6 +45,12 @@ async def decode_whole(recording: bytes, max_seconds: float) -> Samples:
     return samples
 
 
+async def decode_own_rate(recording: bytes, max_seconds: float) -> tuple[Samples, int]:
+    """Return a whole recording as samples [S], and its rate, which is SAMPLE_RATE at most. Raises as `decode_whole`."""
+    samples, about = await _decoded({"max_seconds": max_seconds, "own_rate": True}, recording)
+    return samples, about["rate"]
+
+
 async def _decoded(asked: dict[str, Any], recording: bytes) -> tuple[Samples, dict[str, Any]]:
     head = json.dumps(asked).encode() + b"\n"
     try:
@@ -69,12 +75,16 @@ def _voice(recording: bytes, transcript: str | None) -> Voice:
     return Voice.from_file(whole, transcript)
 
 
-def _whole(recording: bytes, max_seconds: float) -> Samples:
-    """Return the samples of a recording at SAMPLE_RATE. Raises ValueError."""
+def _whole(recording: bytes, max_seconds: float, own_rate: bool) -> tuple[Samples, int]:
+    """Return the samples of a recording, and their rate: SAMPLE_RATE, or its own if that is lower. Raises ValueError.
+
+    own_rate: keep a rate below SAMPLE_RATE, which tells what the recording cannot hold.
+    """
     wave, rate = _wave(recording, math.ceil(max_seconds) + 1)
     if len(wave) > max_seconds * rate:
         raise ValueError(f"the recording is longer than {max_seconds:g} s, which this server accepts")
-    return resample(wave, rate, SAMPLE_RATE)
+    target = min(rate, SAMPLE_RATE) if own_rate else SAMPLE_RATE
+    return resample(wave, rate, target), target
 
 
 def _wave(recording: bytes, most: int) -> tuple[Samples, int]:
@@ -111,7 +121,8 @@ def main() -> None:
         asked = json.loads(head)
         try:
             if "max_seconds" in asked:
-                about, sound = {}, _whole(recording, asked["max_seconds"]).tobytes()
+                wave, rate = _whole(recording, asked["max_seconds"], asked.get("own_rate", False))
+                about, sound = {"rate": rate}, wave.tobytes()
             else:
                 voice = _voice(recording, asked["transcript"])
                 notices = [str(w.message) for w in caught if w.category is UserWarning]

@@ -25,6 +25,7 @@ from vivavoce.serve.settings import ServeConfig
 log = logging.getLogger("vivavoce.serve")
 
 BODY_SECONDS = 60.0  # for the body of a request to arrive
+STUDIO_UPLOAD_MB = 100.0  # of a recording for the studio, which may be long
 
 _METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 _PUBLIC = ("/healthz", "/", "/favicon.ico", "/openapi.json", "/docs")  # and everything below /static: no secrets there
@@ -56,6 +57,7 @@ class RequestGuard:
         # JSON may write a character as two \\uXXXX escapes; a form has fields beside the recording
         self.json_limit = 12 * settings.max_chars + 65_536
         self.form_limit = int(settings.max_upload_mb * 1e6) + 65_536
+        self.studio_limit = int(STUDIO_UPLOAD_MB * 1e6) + 65_536 if settings.studio else self.form_limit
         self.pcm_limit = int(settings.max_seconds * 48_000)  # 16-bit samples at 24 kHz
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +89,7 @@ class RequestGuard:
                 await Response(status_code=204)(scope, receive, send_with_headers)
                 return
             self._check(scope, headers)
-            await self.app(scope, self._limited(headers, receive), send_with_headers)
+            await self.app(scope, self._limited(scope, headers, receive), send_with_headers)
         except ApiError as error:  # raised before the application, which handles its own errors
             await answer(error)(scope, receive, send_with_headers)
         except Interrupted as error:  # uvicorn closes the connection, because the response is not complete
@@ -135,8 +137,8 @@ class RequestGuard:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and len(length) < 20 and int(length) > self._limit(headers):
-            raise self._too_large(headers)
+        if length.isdecimal() and len(length) < 20 and int(length) > self._limit(scope, headers):
+            raise self._too_large(scope, headers)
 
     def _check_host(self, headers: Headers) -> None:
         """Without a key, refuse host names other than this machine's: a site may point its own name here."""
@@ -172,18 +174,20 @@ class RequestGuard:
             return False
         return True
 
-    def _limit(self, headers: Headers) -> int:
+    def _limit(self, scope: Scope, headers: Headers) -> int:
         kind = headers.get("content-type", "").lower()
         if kind.startswith("audio/pcm"):
             return self.pcm_limit
-        return self.form_limit if kind.startswith("multipart/") else self.json_limit
+        if not kind.startswith("multipart/"):
+            return self.json_limit
+        return self.studio_limit if scope["path"].startswith("/v1/studio/") else self.form_limit
 
-    def _too_large(self, headers: Headers) -> ApiError:
-        return ApiError(413, f"the request has more than {self._limit(headers)} bytes", code="request_too_large")
+    def _too_large(self, scope: Scope, headers: Headers) -> ApiError:
+        return ApiError(413, f"the request has more than {self._limit(scope, headers)} bytes", code="request_too_large")
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """Return a `receive` that limits the size and the time of the body, whatever its Content-Length says."""
-        left = self._limit(headers)
+        left = self._limit(scope, headers)
         until = time.monotonic() + BODY_SECONDS
         complete = False
 
@@ -198,7 +202,7 @@ class RequestGuard:
             left -= len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if left < 0:
-                raise self._too_large(headers)
+                raise self._too_large(scope, headers)
             return message
 
         return limited

@@ -66,14 +66,24 @@ def build_server(
         metrics=counts,
     )
 
+    made = router = None
+    if settings.studio:
+        from vivavoce.serve import studio as routes  # only here: it imports all that trains, but torch
+        from vivavoce.train_voice.studio import Studio
+
+        made = Studio(settings.studios_folder(), settings.voices_folder())
+        router = routes.create_router(made)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
         yield
         await pool.close()
+        for name in await asyncio.to_thread(made.close) if made is not None else ():
+            print(f"the training of {name!r} is stopped; it can be resumed in the page", file=sys.stderr, flush=True)
 
     aliases = VoiceAliases.load(settings.voice_aliases) if settings.voice_aliases else VoiceAliases()
     service = Service(settings, pool, VoiceStore(settings.voices_folder()), aliases)
-    app = create_app(service, counts)
+    app = create_app(service, counts, router)
     add_stream(app.router, service)
     app.router.lifespan_context = lifespan
     total = max(1, min(settings.max_connections, connections.raise_file_limit() - SPARE_FILES))

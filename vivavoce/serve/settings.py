@@ -40,6 +40,8 @@ class ServeConfig(Config):
     voices: str = ""  # folder for added voices; "": in the user's data folder
     voice_aliases: str = ""  # a JSON file with names that stand for voices; "": OpenAI's names only
     browser_page: str = ""  # folder of the page that speaks in the browser; "": none
+    studio: bool = False  # whether voices are trained in the page
+    studio_folder: str = ""  # of the voices that are being made; "": in the user's data folder
     allow_origins: tuple[str, ...] = ()  # sites whose pages may use the server; "*": all
     log_level: str = "info"
 
@@ -70,6 +72,13 @@ class ServeConfig(Config):
                 raise ValueError("origin '*' would let every web site use this server, so it needs an API key")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
             raise ValueError("the API key is empty or has characters other than printable ASCII")
+        if self.api_key is None and not self.local and self.studio:
+            raise ValueError(
+                f"--studio at host {self.host!r} would let other machines record and train here, so it needs an API "
+                "key: set --api-key, or VIVAVOCE_API_KEY in the environment"
+            )
+        if self.studio_folder and not self.studio:
+            raise ValueError("--studio-folder needs --studio")
         if self.api_key is None and not self.local:
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so it needs an API key: set --api-key, or "
@@ -111,6 +120,10 @@ class ServeConfig(Config):
     def allows_origin(self, origin: str | None) -> bool:
         """Return whether the pages of an origin, beside the server's own, may use the server."""
         return origin is not None and (origin in self.allow_origins or "*" in self.allow_origins)
+
+    def studios_folder(self) -> Path:
+        """Return the folder of the studio: as configured, else beside the user's voices folder."""
+        return Path(self.studio_folder) if self.studio_folder else own_folder().parent / "studio"
 
     def voices_folder(self) -> Path:
         """Return the folder for added voices: as configured, else the user's voices folder."""

@@ -50,8 +50,18 @@ def missing(folder: Path, sentences: Sequence[str]) -> list[int]:
 def store(folder: Path, number: int, sentence: str, samples: npt.ArrayLike, sample_rate: int) -> None:
     """Write a take and its text, each atomically: the text last, so that a recording without one is made again."""
     sound, text = paths(folder, number)
-    atomic_write(sound, encode(samples, sample_rate, "flac"))
-    atomic_write(text, f"{sentence}\n".encode())
+    store_sound(sound, samples, sample_rate)
+    store_text(text, sentence)
+
+
+def store_sound(path: Path, samples: npt.ArrayLike, sample_rate: int) -> None:
+    """Write a take [S] as FLAC, atomically."""
+    atomic_write(path, encode(samples, sample_rate, "flac"))
+
+
+def store_text(path: Path, text: str) -> None:
+    """Write what a take says, atomically."""
+    atomic_write(path, f"{text}\n".encode())
 
 
 def faults(samples: npt.ArrayLike, sample_rate: int, sentence: str) -> list[str]:

@@ -43,14 +43,14 @@ class Progress:
     """Writes progress.json of a run."""
 
     def __init__(self, out: Path, minutes: float) -> None:
-        self._path, self._minutes, self._written = out / FILE, minutes, 0.0
+        self._path, self._minutes, self._written, self._stage = out / FILE, minutes, 0.0, ""
 
     def show(self, stage: str, doing: str = "", done: float = 0.0) -> None:
         """Note what is being done. done: the part of the stage, 0 to 1."""
         now = time.monotonic()
-        if done and now - self._written < EVERY:
+        if stage == self._stage and now - self._written < EVERY:
             return
-        self._written = now
+        self._written, self._stage = now, stage
         self._write("running", stage=stage, doing=doing, done=round(min(1.0, max(0.0, done)), 3))
 
     @contextlib.contextmanager

@@ -74,6 +74,15 @@ export async function* speech(request, signal) {
   }
 }
 
+/** Requests below v1/studio, of a server with --studio. */
+export const studio = {
+  read: async (path = "") => (await ask(`v1/studio${path}`)).json(),
+  blob: async (path) => (await ask(`v1/studio${path}`)).blob(),
+  send: async (path, body) => (await ask(`v1/studio${path}`, json(body))).json(),
+  upload: async (path, form) => (await ask(`v1/studio${path}`, { method: "POST", body: form })).json(),
+  remove: async (path) => (await ask(`v1/studio${path}`, { method: "DELETE" })).json(),
+};
+
 async function ask(path, options = {}) {
   const headers = new Headers(options.headers);
   const key = sessionStorage.getItem(KEY);

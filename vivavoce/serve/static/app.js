@@ -9,6 +9,7 @@ import { Reader } from "./reader.js";
 import { playSample, stopSample } from "./sample.js";
 import { wav } from "./sound.js";
 import * as store from "./store.js";
+import { Studio } from "./studio.js";
 import { Wave } from "./wave.js";
 import { Words } from "./words.js";
 
@@ -73,7 +74,7 @@ function showVoices(choice) {
     sample.tabIndex = input.checked ? 0 : -1; // one stop for all of them
     sample.addEventListener("click", () => playSampleOf(voice, sample));
     const chip = create("div", "voice", input, label, sample);
-    if (voice.type !== "builtin") {
+    if (voice.type !== "builtin" && /^voice_[0-9a-f]{32}$/.test(voice.id)) {
       const remove = create("button", "quiet remove", "×");
       remove.type = "button";
       remove.ariaLabel = `Delete the voice ${voice.name}`;
@@ -459,7 +460,7 @@ composer.addEventListener("submit", (event) => {
   speak();
 });
 document.addEventListener("keydown", (event) => {
-  if (byId("adding").open) return;
+  if (byId("adding").open || byId("speaking").hidden) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     speak();
@@ -491,6 +492,22 @@ byId("clear").addEventListener("click", () => {
 });
 new ResizeObserver(refresh).observe(byId("wave"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+
+if (!byId("tabs").hidden) {
+  const studio = new Studio({
+    refused,
+    /** Choose a voice that the studio has made, and show where it speaks. */
+    async use(name) {
+      voices = await api.voices();
+      showVoices(name);
+      fail("voice", "");
+      show("voice-status", `The voice ${name} was added.`);
+      byId("text").focus();
+    },
+    leave: stop,
+  });
+  byId("key-form").addEventListener("submit", async () => (await loading) && studio.load());
+}
 
 if (/Mac|iP(hone|ad)/.test(navigator.userAgent)) byId("speak").querySelector("kbd").textContent = "⌘ ↵";
 countText();

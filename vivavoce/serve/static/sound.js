@@ -43,18 +43,21 @@ const SENT_SECONDS = 60; // the server ignores the rest
 const MAX_UNCHANGED = 5e6; // bytes
 const MAX_DECODED = 100e6; // bytes
 
-/** Returns a recording that the server can read: unchanged, or decoded by the browser to WAV. Throws Error. */
-export async function readable(file) {
-  if (READABLE.test(file.name) && file.size < MAX_UNCHANGED) return file;
+/**
+ * Returns a recording that the server can read: unchanged, or decoded by the browser to WAV. Throws Error.
+ * most: bytes that are sent unchanged. seconds: those that are sent otherwise.
+ */
+export async function readable(file, most = MAX_UNCHANGED, seconds = SENT_SECONDS) {
+  if (READABLE.test(file.name) && file.size < most) return file;
   if (file.size > MAX_DECODED) throw new Error(`The file is ${Math.round(file.size / 1e6)} MB; choose a shorter recording.`);
   let decoded;
   try {
     decoded = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());
   } catch {
-    if (file.size < MAX_UNCHANGED) return file; // the server may read it, or explains what is wrong
+    if (file.size < most) return file; // the server may read it, or explains what is wrong
     throw new Error("The browser cannot decode this file; choose a WAV, FLAC, OGG or MP3 of a few seconds.");
   }
-  const mono = new Float32Array(Math.min(decoded.length, SENT_SECONDS * RATE));
+  const mono = new Float32Array(Math.min(decoded.length, seconds * RATE));
   for (let c = 0; c < decoded.numberOfChannels; c++) {
     const channel = decoded.getChannelData(c);
     for (let i = 0; i < mono.length; i++) mono[i] += channel[i] / decoded.numberOfChannels;
