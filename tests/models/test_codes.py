@@ -14,7 +14,7 @@ CODED = CONFIGS["codes"]
 torch.set_num_threads(1)
 
 
-def test_a_new_channel_changes_nothing() -> None:
+def test_a_new_channel_changes_nothing_without_codes() -> None:
     plain, coded = Nanospeech(CODED.replace(codes=0)), Nanospeech(CODED)
     with torch.no_grad():
         for parameter in plain.parameters():
@@ -23,7 +23,41 @@ def test_a_new_channel_changes_nothing() -> None:
     assert missing and all(name.startswith("transformer.code_encoder.") for name in missing)
     items = batch(CODED)
     without = {name: value for name, value in items.items() if name != "codes"}
-    assert torch.equal(sampled(coded.eval(), items), sampled(plain.eval(), without))
+    assert torch.equal(sampled(coded.eval(), without), sampled(plain.eval(), without))
+
+
+def test_codes_that_are_encoded_as_the_text_is_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, items = randomised(Nanospeech(CODED)), batch(CODED)
+    without = {name: value for name, value in items.items() if name != "codes"}
+    transformer = model.transformer
+    kept = torch.ones(3)
+    lengths = items["lengths"]
+    of_text = {name: items[name] for name in ("durations", "languages", "phones") if name in items}
+    said = transformer.encode_text(items["text"], lengths, int(lengths.max()), **of_text, keep_text=kept)
+    monkeypatch.setattr(transformer.code_encoder, "forward", lambda *_: said)
+    wanted = sampled(model, without, cfg=0.0)
+    assert torch.allclose(sampled(model, items, cfg=0.0), wanted, atol=1e-5)
+    assert torch.allclose(sampled(model, items, cfg=0.0, keep_text=torch.zeros(3)), wanted, atol=1e-5)
+
+
+def test_the_encoder_of_the_codes_learns_to_say_what_the_text_says() -> None:
+    torch.manual_seed(0)
+    model, items = Nanospeech(CODED), batch(CODED)
+    of_text = {name: items[name] for name in ("durations", "languages", "phones") if name in items}
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    found = []
+    for _ in range(60):
+        loss = model.imitation(items["text"], items["lengths"], items["codes"], **of_text)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        found.append(loss.item())
+    assert found[0] > 0.9 and found[-1] < 0.5 * found[0]
+    learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert learned and all(name.startswith("transformer.code_encoder.") for name in learned)
+    given = {name: value for name, value in items.items() if name != "noise"}
+    whole = model.loss(items["noise"], **given, drop=0.0, imitation=2.0, imitation_only=True)
+    assert whole.item() == pytest.approx(2 * found[-1], rel=0.3)
 
 
 def test_each_token_gets_the_code_at_its_middle() -> None:

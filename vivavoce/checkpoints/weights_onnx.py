@@ -33,7 +33,7 @@ from vivavoce.models.whisperspeech import MaskedT2SConfig
 
 FOLDER = "onnx"  # of the graphs, beside a model's files
 NEUTRAL = ("mel", "mel_mean", "mel_scale", "dropout", "characters", "languages", "phones", "vocab_size")
-CODES = ("codes", "code_width", "code_rate")  # of a nanospeech config: the graph `codes` alone depends on them
+CODES = ("codes", "code_width", "code_rate", "code_layers")  # only the graph `codes` depends on them
 STEPS = 64  # quantised weights are -64 to 64, seven bits: see `onnx_torch`
 
 
@@ -123,7 +123,7 @@ def _values(sources: Mapping[str, Any], tensors: Mapping[str, np.ndarray], path:
 def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the graphs of a kind depend on, as JSON has it. Languages and phones only count."""
     if kind == "codes":
-        return {name: config.get(name) for name in ("codes", "code_width", "text_dim")}
+        return {name: config.get(name) for name in ("codes", "code_width", "code_layers", "text_dim")}
     channels: dict[str, Any] = {name: len(config.get(name, ())) for name in ("languages", "phones")}
     channels["prosody"] = bool(config.get("prosody"))  # graphs from before do not state it
     sizes = {"vocab_size": config.get("vocab_size"), "n_mels": config["mel"]["n_mels"]}

@@ -53,6 +53,7 @@ class NanospeechConfig(Config):
     codes: int = 0  # semantic codes that the model may read besides or instead of the text; 0: none
     code_width: int = 64  # of their embedding
     code_rate: float = 25.0  # codes per second
+    code_layers: int = 2  # ConvNeXt blocks of their encoder
     prosody: bool = False  # whether letters may have a pitch, range, energy, pace and emphasis (`text.prosody`)
     bandwidth: bool = False  # whether a recording's bandwidth is a condition, and the mel bins above it have no loss
     # Whether the end of each step is a condition: the network predicts the mean velocity of the step, which few Euler
@@ -80,6 +81,7 @@ class NanospeechConfig(Config):
         self.require(stretched or not self.prosody, "prosody", "false with padded text or an audio prompt")
         self.require(stretched or not self.codes, "codes", "0 with padded text or an audio prompt")
         self.require(self.code_width > 0, "code_width", "positive")
+        self.require(self.code_layers >= 0, "code_layers", "0 or more")
         self.require(self.code_rate > 0, "code_rate", "positive")
 
     @property

@@ -243,10 +243,9 @@ class TextEncoder(nn.Module):
 
 
 class CodeEncoder(nn.Module):
-    """Encode semantic codes [B, C] as one vector for each token [B, K, text_dim], to be added to the text's.
+    """Encode semantic codes [B, C] as one vector for each token [B, K, text_dim], in place of the text's.
 
-    The codes have a constant rate, so each token gets the vector of the code at its middle. The output starts at zero,
-    so adding codes to a trained model does not change its output.
+    The codes have a constant rate, so each token gets the vector of the code at its middle. The output starts at zero.
     """
 
     def __init__(self, config: NanospeechConfig):
@@ -255,7 +254,7 @@ class CodeEncoder(nn.Module):
         self.codes_per_token = config.patch * config.code_rate / config.mel.frame_rate
         self.embed = nn.Embedding(config.codes, config.code_width)
         self.project = nn.Linear(config.code_width, dim)
-        self.blocks = [ConvNeXtBlock(dim, dim * 2, config.dropout) for _ in range(2)]
+        self.blocks = [ConvNeXtBlock(dim, dim * 2, config.dropout) for _ in range(config.code_layers)]
         self.place = nn.Linear(1, dim)
         self.out = nn.Linear(dim, dim, bias=False)
         self.out.weight = mx.zeros_like(self.out.weight)
@@ -483,11 +482,16 @@ class DiT(nn.Module):
         keep_text: mx.array,
         keep_codes: mx.array | None = None,
     ) -> mx.array:
-        """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`."""
+        """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`.
+
+        An item with both gets their mean, because the codes learn to say what the text says.
+        """
         tokens, size = -(-lengths // self.config.patch), -(-frames // self.config.patch)
         encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones, prosody)
         if self.code_encoder is not None and codes is not None:
-            encoded = encoded + self.code_encoder(codes, size, keep_text if keep_codes is None else keep_codes)
+            keep_codes = keep_text if keep_codes is None else keep_codes
+            share = 1 / mx.maximum(keep_text.astype(encoded.dtype) + keep_codes.astype(encoded.dtype), 1)
+            encoded = (encoded + self.code_encoder(codes, size, keep_codes)) * share[:, None, None]
         return encoded
 
     def _tokens(self, x: mx.array, size: int) -> mx.array:  # [B, N, M] → [B, K, patch * M]

@@ -101,10 +101,10 @@ class OnnxNanospeech:
         x = np.pad(noise, ((0, 0), (0, padding), (0, 0)))
         size = (frames + padding) // patch
         encoded = self.encode(text, lengths, size, durations, languages, phones, prosody)
-        if keep_text is not None:
-            encoded = encoded * keep_text[:, None, None]
-        if self.codes is not None and codes is not None:
-            encoded = encoded + self.encode_codes(codes, size)
+        kept = np.ones(batch, np.float32) if keep_text is None else keep_text
+        encoded = encoded * kept[:, None, None]
+        if self.codes is not None and codes is not None:  # an item with both gets their mean
+            encoded = (encoded + self.encode_codes(codes, size)) / (kept + 1)[:, None, None]
         keep = np.ones(batch, np.float32)
         if cfg > 1e-5:  # both passes in one batch: the second half has everything dropped
             encoded = np.concatenate([encoded, np.zeros_like(encoded)])

@@ -238,10 +238,9 @@ class TextEncoder(nn.Module):
 
 
 class CodeEncoder(nn.Module):
-    """Encode semantic codes [B, C] as one vector for each token [B, K, text_dim], to be added to the text's.
+    """Encode semantic codes [B, C] as one vector for each token [B, K, text_dim], in place of the text's.
 
-    The codes have a constant rate, so each token gets the vector of the code at its middle. The output starts at zero,
-    so adding codes to a trained model does not change its output.
+    The codes have a constant rate, so each token gets the vector of the code at its middle. The output starts at zero.
     """
 
     def __init__(self, config: NanospeechConfig):
@@ -250,7 +249,7 @@ class CodeEncoder(nn.Module):
         self.codes_per_token = config.patch * config.code_rate / config.mel.frame_rate
         self.embed = nn.Embedding(config.codes, config.code_width)
         self.project = nn.Linear(config.code_width, dim)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(dim, dim * 2, config.dropout) for _ in range(2))
+        self.blocks = nn.ModuleList(ConvNeXtBlock(dim, dim * 2, config.dropout) for _ in range(config.code_layers))
         self.place = nn.Linear(1, dim)
         self.out = nn.Linear(dim, dim, bias=False)
         nn.init.zeros_(self.out.weight)
@@ -476,11 +475,16 @@ class DiT(nn.Module):
         keep_text: Tensor,
         keep_codes: Tensor | None = None,
     ) -> Tensor:
-        """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`."""
+        """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`.
+
+        An item with both gets their mean, because the codes learn to say what the text says (`Nanospeech.imitation`).
+        """
         tokens, size = -(-lengths // self.config.patch), -(-frames // self.config.patch)
         encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones, prosody)
         if self.code_encoder is not None and codes is not None:
-            encoded = encoded + self.code_encoder(codes, size, keep_text if keep_codes is None else keep_codes)
+            keep_codes = keep_text if keep_codes is None else keep_codes
+            share = 1 / (keep_text.to(encoded.dtype) + keep_codes.to(encoded.dtype)).clamp(min=1)
+            encoded = (encoded + self.code_encoder(codes, size, keep_codes)) * share[:, None, None]
         return encoded
 
     def _tokens(self, x: Tensor, size: int) -> Tensor:  # [B, N, M] → [B, K, patch * M]
@@ -545,6 +549,8 @@ class Nanospeech(nn.Module):
         sway: float = 0.0,
         teacher: Nanospeech | None = None,
         guidance: float = 0.0,
+        imitation: float = 0.0,
+        imitation_only: bool = False,
     ) -> Tensor:
         """Return the conditional flow-matching loss (arXiv:2210.02747), the mean squared error of the velocity.
 
@@ -553,7 +559,8 @@ class Nanospeech(nn.Module):
         bandwidth: of each recording [B], Hz; mel bins above it have no loss.
         drop: share of the *items* that lose their conditions, for guidance.
         codes: semantic codes [B, C], padded with -1. drop_text, drop_codes: shares of the items that lose only their
-        text, or only their codes. wrong_codes: share of the codes that are replaced by random ones.
+        text, or only their codes. wrong_codes: share of the codes that are replaced by random ones. imitation: weight
+        of the loss `imitation`, which is added; with imitation_only, it is the whole loss.
         time [B], noise [B, N, M]: drawn at random if None; times are stratified, one from each of B equal parts of
         0 to 1 (arXiv:2107.00630), and shifted by `sway` as in sampling (`solvers.schedule`). With an audio prompt, 70
         to 100 % of the frames are hidden and have a loss; otherwise all frames do.
@@ -590,6 +597,12 @@ class Nanospeech(nn.Module):
             keep_codes = kept & ((draw < drop_text) | (draw >= drop_text + drop_codes))
             wrong = (torch.rand(codes.shape, device=device) < wrong_codes) & (codes >= 0)
             codes = torch.where(wrong, torch.randint_like(codes, self.config.codes), codes)
+        copied: Tensor | float = 0.0
+        if imitation > 0 and codes is not None:
+            of_text = {"durations": durations, "languages": languages, "phones": phones}
+            copied = imitation * self.imitation(text, lengths, codes, **of_text)
+            if imitation_only:
+                return copied
         velocity = self.transformer(
             x, time, text, lengths, durations=durations, prompt=prompt, speaker=speaker, languages=languages,
             phones=phones, prosody=prosody, bandwidth=bandwidth, codes=codes, keep_text=keep_text,
@@ -613,7 +626,26 @@ class Nanospeech(nn.Module):
         else:
             present = torch.from_numpy(self.bin_tops).to(device)[None] <= bandwidth[:, None]  # [B, M]
             error = (error * present[:, None]).sum(-1) / present.sum(-1).clamp(min=1)[:, None]
-        return (error * scored).sum() / scored.sum().clamp(min=1)
+        return (error * scored).sum() / scored.sum().clamp(min=1) + copied
+
+    def imitation(self, text: Tensor, lengths: Tensor, codes: Tensor, **of_text: Tensor | None) -> Tensor:
+        """Return how far the encoding of the codes is from the text's: the share of its variance that is not explained.
+
+        The transformer reads texts already, so codes that are encoded alike are spoken without learning that anew.
+        Only the code encoder learns from it. text: ids [B, T]. lengths: mel frames [B]. codes: [B, C]. of_text:
+        durations, languages and phones of the characters, as for `loss`.
+        """
+        transformer = self.transformer
+        assert transformer.code_encoder is not None
+        patch, all_kept = self.config.patch, torch.ones(len(text), device=text.device)
+        tokens, size = -(-lengths // patch), -(-int(lengths.max()) // patch)
+        with torch.no_grad():
+            wanted = transformer.text_encoder(
+                text, tokens, size, of_text.get("durations"), all_kept, of_text.get("languages"), of_text.get("phones")
+            ).float()
+        inside = length_mask(tokens, size)
+        error = (transformer.code_encoder(codes, size, all_kept).float() - wanted).square().mean(-1)
+        return (error * inside).sum() / inside.sum() / wanted[inside].var(0).mean().clamp(min=1e-6)
 
     def _hidden_span(self, lengths: Tensor, frames: int) -> Tensor:
         """Return a mask [B, N] that hides a random span of 70 to 100 % of each item."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from vivavoce.audio.dsp import Samples
 from vivavoce.audio.io import read
-from vivavoce.config import BACKENDS, BUILTIN_VOICES, DEVICES, DTYPES, SpeakOptions, require_choice
+from vivavoce.config import BACKENDS, DEVICES, DTYPES, SpeakOptions, require_choice
 from vivavoce.synthesis.asynchronous import Bridge, in_thread
 from vivavoce.synthesis.convert import check_converts, check_speech, converted
 from vivavoce.synthesis.plan import Text
@@ -33,7 +33,7 @@ from vivavoce.synthesis.verify import TranscriptChecker, load_recognizer
 from vivavoce.systems.interface import Progress, SynthesisError, System
 from vivavoce.text.formats import check_format, parse
 from vivavoce.text.segments import Segment
-from vivavoce.voices import Voice, find_voice, voices
+from vivavoce.voices import Voice, find_voice, names, voices
 
 if TYPE_CHECKING:
     from vivavoce.metrics.asr import Recognizer
@@ -78,8 +78,8 @@ class TTS:
         self._process = os.getpid()
 
     def __repr__(self) -> str:
-        names = ", ".join(BUILTIN_VOICES)
-        return f"TTS({self.model!r}, languages {', '.join(self.languages)}, voices {names}, {self.sample_rate} Hz)"
+        known = ", ".join(names())
+        return f"TTS({self.model!r}, languages {', '.join(self.languages)}, voices {known}, {self.sample_rate} Hz)"
 
     @property
     def sample_rate(self) -> int:
@@ -93,7 +93,7 @@ class TTS:
 
     @property
     def voices(self) -> list[Voice]:
-        """The built-in voices."""
+        """The built-in voices, then those that the user has added or trained."""
         return voices()
 
     def speak(

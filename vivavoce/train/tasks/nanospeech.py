@@ -51,6 +51,8 @@ class NanospeechRecipe(Config):
     hidden_text: float = 0.0  # share of samples without text, so that the model speaks from codes alone
     hidden_codes: float = 0.0  # share of samples without codes; none of them is without text, too
     wrong_codes: float = 0.0  # share of the codes that are random
+    imitation: float = 0.0  # weight of the loss by which the encoding of the codes learns to say what the text's says
+    imitation_only: bool = False  # only the encoder of the codes learns, and only from that loss: fast, and comes first
     lexicon: str = ""  # file of words and phones, for an auxiliary loss of the text encoder
     lexicon_words: int = 256  # per batch
     lexicon_weight: float = 0.1  # of the loss per phone
@@ -77,6 +79,9 @@ class NanospeechRecipe(Config):
         self.require(0 <= self.whisper_block <= self.model.depth, "whisper_block", "from 0 to the model's depth")
         self.require(self.whisper_weight > 0, "whisper_weight", "positive")
         self.require(0 <= self.guidance <= 10, "guidance", "from 0 to 10")
+        self.require(self.imitation >= 0, "imitation", "0 or more")
+        self.require(self.model.codes > 0 or not self.imitation, "imitation", "0 if the model has no codes")
+        self.require(self.imitation > 0 or not self.imitation_only, "imitation_only", "false if imitation is 0")
         for name in ("hidden_text", "hidden_codes", "wrong_codes"):
             self.require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
             self.require(self.model.codes > 0 or not getattr(self, name), name, "0 if the model has no codes")
@@ -129,8 +134,13 @@ class NanospeechTask(CodesBeside, TextTask):
 
     def build(self) -> Nanospeech:
         model = self._new_model()
-        if model.transformer.code_encoder is not None and self.recipe.semantic:
-            initialise_codes(model.transformer.code_encoder.embed, self.recipe.semantic)
+        if (encoder := model.transformer.code_encoder) is None:
+            return model
+        if self.recipe.semantic:
+            initialise_codes(encoder.embed, self.recipe.semantic)
+        if self.recipe.imitation_only:
+            model.requires_grad_(False)
+            encoder.requires_grad_(True)
         return model
 
     def _new_model(self) -> Nanospeech:
@@ -203,6 +213,8 @@ class NanospeechTask(CodesBeside, TextTask):
             "drop_text": self.recipe.hidden_text,
             "drop_codes": self.recipe.hidden_codes,
             "wrong_codes": self.recipe.wrong_codes,
+            "imitation": self.recipe.imitation,
+            "imitation_only": self.recipe.imitation_only,
         }
         return model(**batch, **words, **hidden, drop=self.recipe.drop, sway=self.recipe.sway, **self._guidance(batch))
 
