@@ -30,7 +30,7 @@ from vivavoce.metrics.asr import SAMPLE_RATE, WhisperRecognizer
 from vivavoce.metrics.similarity import GE2E
 from vivavoce.metrics.words import word_errors
 from vivavoce.synthesis.verify import DEFAULT_ASR
-from vivavoce.voices import voices
+from vivavoce.voices import builtin_voices
 
 ORIGINAL = "recording"
 
@@ -73,7 +73,7 @@ def measure(recordings: Sequence[Recording], args: argparse.Namespace) -> Iterat
     """Yield the scores of each recording, then of its conversions to the chosen voices."""
     tts = vivavoce.load(args.model, backend=args.backend)
     ears, likeness = Listener(args.asr, threads=1), GE2E()
-    targets = {voice.name: likeness.embed(voice.samples, voice.sample_rate) for voice in voices()}
+    targets = {voice.name: likeness.embed(voice.samples, voice.sample_rate) for voice in builtin_voices()}
     chosen = args.voices.split(",") if args.voices else list(targets)
     console = Console(stderr=True)
     for number, recording in enumerate(

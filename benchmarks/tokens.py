@@ -39,7 +39,7 @@ from vivavoce.models.mel_torch import LogMel
 from vivavoce.models.semantic_torch import HOP, PADDING, PAUSE, SAMPLE_RATE, Semantic, joined, pack
 from vivavoce.prepare.tokens_torch import folder_of
 from vivavoce.synthesis.verify import DEFAULT_ASR
-from vivavoce.voices import voices
+from vivavoce.voices import builtin_voices
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ def acoustic(recordings: Sequence[Recording], args: argparse.Namespace) -> Itera
     mel, codec = LogMel(quantizer.config.mel), MelCodec(quantizer, vocoder)
     rate = codec.sample_rate
     ears, likeness = WhisperRecognizer(args.asr, threads=1), GE2E()
-    references = {voice.name: likeness.embed(voice.samples, voice.sample_rate) for voice in voices()}
+    references = {voice.name: likeness.embed(voice.samples, voice.sample_rate) for voice in builtin_voices()}
     for recording in shown(recordings, "acoustic tokens"):
         samples = audio.resample(*recording.wave(), rate)
         wave = torch.from_numpy(samples)[None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# no test may see, let alone change, the voices of whoever runs it
+os.environ["VIVAVOCE_VOICES"] = os.path.join(tempfile.gettempdir(), f"vivavoce-tests-{os.getpid()}", "voices")
 
 # a slow machine must not fail a test, and the same commit must not pass once and fail once
 settings.register_profile("vivavoce", deadline=None, derandomize=True, database=None, max_examples=50)

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 from helpers import trained_voice
 from helpers.command_line import vivavoce
+from helpers.own_voices import add_own_voices
+from helpers.tones import Tones
 from safetensors.numpy import load, save
 
 from vivavoce.bundles import read_bundle, write_bundle
 from vivavoce.checkpoints.difference import add, subtract
-from vivavoce.voices import VARIABLE, Voice, add_voice, get, own_names, remove_voice
+from vivavoce.config import BUILTIN_VOICES
+from vivavoce.synthesis.tts import TTS
+from vivavoce.voices import VARIABLE, Voice, add_voice, builtin_voices, get, own_names, remove_voice, voices
 
 
 @pytest.fixture(autouse=True)
@@ -274,3 +278,23 @@ def test_an_engine_without_such_weights_says_that_it_only_clones(tmp_path: Path)
 def test_a_recording_of_more_than_a_minute_is_cut(tmp_path: Path) -> None:
     write_bundle(tmp_path / "long.voice", {"name": "long"}, np.full(70 * 24_000, 0.1, np.float32))
     assert Voice.load(tmp_path / "long.voice").duration <= 60
+
+
+def test_the_users_voices_are_listed_after_the_built_in_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_own_voices(tmp_path / "own", monkeypatch)
+    with pytest.warns(UserWarning, match="'broken' is left out"):
+        listed = voices()
+    assert [voice.name for voice in listed] == [*BUILTIN_VOICES, "My own"]
+    assert [voice.name for voice in builtin_voices()] == list(BUILTIN_VOICES)
+    with pytest.warns(UserWarning):
+        assert TTS(Tones()).voices[-1].description == "mine"
+    assert "My own" in repr(TTS(Tones()))
+
+
+def test_the_command_lists_the_users_voices_and_says_which_is_unusable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_own_voices(tmp_path / "own", monkeypatch)
+    status, printed, _ = run(capsys, "voices")
+    assert status == 0
+    assert "My own" in printed and "broken" in printed and "unusable" in printed and "celeste" in printed

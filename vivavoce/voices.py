@@ -279,8 +279,27 @@ def remove_voice(name: str) -> Path:
     return path
 
 
+def names(folder: Path | None = None) -> list[str]:
+    """Return the names of all voices: the built-in ones, then the user's, each in alphabetical order."""
+    return [*BUILTIN_VOICES, *own_names(folder)]
+
+
 def voices() -> list[Voice]:
-    """Return the built-in voices, in order of their names."""
+    """Return all voices: the built-in ones, then those that the user has added or trained, each in order of names.
+
+    A damaged file among the latter is left out, with a UserWarning.
+    """
+    found = builtin_voices()
+    for name in own_names():
+        try:
+            found.append(get(name))
+        except (ValueError, OSError) as error:
+            warnings.warn(f"the voice {name!r} is left out: {error}", UserWarning, stacklevel=2)
+    return found
+
+
+def builtin_voices() -> list[Voice]:
+    """Return the voices that come with the package, in order of their names."""
     return [get(name) for name in BUILTIN_VOICES]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from vivavoce.checkpoints.weights_onnx import FOLDER, arranged, read_weights
 from vivavoce.config import ASSETS
-from vivavoce.voices import voices
+from vivavoce.voices import builtin_voices
 
 HERE = Path(__file__).resolve().parent
 PAGE = ("index.html", "style.css", "app.js", "worker.js", "speech.js", "phones.js", "text.js")
@@ -86,7 +86,7 @@ def write_model(out: Path) -> None:
             about["graphs"][name.removesuffix(".int8")] = graph
     about["voices"] = [
         {"name": voice.name, "description": voice.description, "vector": [round(float(x), 6) for x in voice.embedding]}
-        for voice in voices()
+        for voice in builtin_voices()
         if voice.embedding is not None
     ]
     (out / "model.json").write_text(json.dumps(about), encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.own_voices import add_own_voices
 from helpers.tones import RATE, Tones
 
 from vivavoce.cli.speechd_module import Module, audio_message, install, to_ssml
@@ -121,6 +122,20 @@ def test_settings(client: Client, system: Tones) -> None:
 def test_the_voices_are_listed(client: Client) -> None:
     client.send("LIST VOICES")
     assert "200-rhea\ten\tnone" in client.until("200 OK VOICE")
+
+
+def test_the_users_voices_are_listed_and_chosen(
+    client: Client, system: Tones, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_own_voices(tmp_path / "own", monkeypatch)
+    client.send("LIST VOICES")
+    listed = client.until("200 OK VOICE")
+    assert "200-My own\tes\tnone" in listed and "200-celeste\ten\tnone" in listed and len(listed) == 7
+    for name in ("my OWN", "broken"):  # the damaged one leaves the voice as it was
+        client.send("SET", f"synthesis_voice={name}", ".")
+        client.until("203 OK SETTINGS")
+        client.speak("<speak>Hello there.</speak>")
+    assert [request.voice.name for request in system.asked] == ["My own", "nash"]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import base64
 import io
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
+from helpers.own_voices import add_own_voices
 from helpers.serving import Spoken
 from helpers.tones import SECONDS_PER_CHARACTER
 
@@ -39,6 +41,14 @@ def test_voices_are_listed() -> None:
     result = call("list_voices", {})
     listed = result.structured_content["result"]
     assert [voice["name"] for voice in listed] == list(BUILTIN_VOICES)
+
+
+def test_the_users_voices_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_own_voices(tmp_path / "own", monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a damaged one
+        listed = call("list_voices", {}).structured_content["result"]
+    assert listed[-1] == {"name": "My own", "description": "mine", "language": "es"} and len(listed) == 6
 
 
 def test_speech_is_returned_where_it_cannot_be_played() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.own_voices import add_own_voices
 from helpers.serving import Spoken
 from helpers.tones import RATE, SECONDS_PER_CHARACTER
 
@@ -30,7 +32,7 @@ from wyoming.tts import (  # noqa: E402
     SynthesizeVoice,
 )
 
-from vivavoce.serve.wyoming_server import Handler  # noqa: E402
+from vivavoce.serve.wyoming_server import Handler, describe  # noqa: E402
 
 Talk = Callable[[AsyncTcpClient], Coroutine[Any, Any, Any]]
 
@@ -67,13 +69,20 @@ def seconds(events: list[Event]) -> float:
 
 
 def test_it_describes_its_voices() -> None:
-    async def describe(client: AsyncTcpClient) -> Info:
+    async def asked(client: AsyncTcpClient) -> Info:
         await client.write_event(Describe().event())
         return Info.from_event(await client.read_event())
 
-    (program,) = talk(describe).tts
+    (program,) = talk(asked).tts
     assert [voice.name for voice in program.voices] == list(BUILTIN_VOICES)
     assert program.supports_synthesize_streaming and program.voices[0].languages == ["en"]
+
+
+def test_it_offers_the_users_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_own_voices(tmp_path / "own", monkeypatch)
+    with pytest.warns(UserWarning, match="broken"):
+        (program,) = describe(TTS(Spoken())).tts
+    assert [voice.name for voice in program.voices] == [*BUILTIN_VOICES, "My own"]
 
 
 def test_it_speaks_a_text() -> None:

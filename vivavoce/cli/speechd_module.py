@@ -26,11 +26,11 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from vivavoce.audio.dsp import Samples, pcm
-from vivavoce.config import BUILTIN_VOICES, SPEEDS
+from vivavoce.config import SPEEDS
 from vivavoce.synthesis.prefetch import Stopped, StopToken, prefetch
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import run
-from vivavoce.voices import Voice, get
+from vivavoce.voices import Voice, get, names, voices
 
 if TYPE_CHECKING:
     from vivavoce.synthesis.tts import TTS
@@ -103,8 +103,10 @@ class Module:
                 return
             self._send(last)
         elif command == "LIST":
-            for name in BUILTIN_VOICES:
-                self._send(f"200-{name}\t{get(name).language}\tnone")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a damaged one is left out; stderr is nobody's
+                for voice in voices():
+                    self._send(f"200-{voice.name}\t{voice.language}\tnone")
             self._send("200 OK VOICE LIST SENT")
         elif command in ("SPEAK", "CHAR", "KEY", "SOUND_ICON"):
             self._send("202 OK RECEIVING MESSAGE")
@@ -146,8 +148,12 @@ class Module:
     # ---- settings -------------------------------------------------------------------------------------------------
 
     def chosen_voice(self) -> Voice:
-        name = self._settings.get("synthesis_voice", "").lower()
-        return get(name) if name in BUILTIN_VOICES else self._voice
+        wanted = self._settings.get("synthesis_voice", "").casefold()
+        for name in names():
+            if name.casefold() == wanted:
+                with contextlib.suppress(ValueError, OSError):  # damaged since it was listed
+                    return get(name)
+        return self._voice
 
     def speed(self) -> float:
         return float(np.clip(self._speed * _FASTEST ** (self._number("rate", 0) / 100), *SPEEDS))

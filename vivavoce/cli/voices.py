@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from vivavoce.bundles import read_bundle
 from vivavoce.cli.terminal import LiteralHelp, print_table
-from vivavoce.voices import Voice, find_voice, get, own_names, own_path, voices
+from vivavoce.voices import Voice, find_voice, get, names, own_path
 from vivavoce.voices import add_voice as add
 from vivavoce.voices import remove_voice as remove
 
@@ -36,12 +36,12 @@ def list_voices(context: typer.Context) -> None:
     """List the voices: name, description, language, licence. Add voices of your own, and pass them on."""
     if context.invoked_subcommand is not None:
         return
-    rows = [(v.name, v.description, v.language, v.licence) for v in voices()]
-    for name in own_names():
+    rows = []
+    for name in names():
         try:
-            own = get(name)
-            rows.append((name, own.description, own.language, own.licence))
-        except ValueError as error:
+            voice = get(name)
+            rows.append((name, voice.description, voice.language, voice.licence))
+        except (ValueError, OSError) as error:
             rows.append((name, f"unusable: {error}", "", ""))
     print_table(("name", "description", "language", "licence"), rows)
 

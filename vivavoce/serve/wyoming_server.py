@@ -142,7 +142,7 @@ class Handler(AsyncEventHandler):
 
 
 def describe(tts: TTS) -> Info:
-    """Return what the service offers: each built-in voice in the languages of the model."""
+    """Return what the service offers: each voice, built-in or the user's, in the languages of the model."""
     version = metadata.version("vivavoce") if _installed() else "0"
     source = Attribution(name="vivavoce", url="")
     known = [
