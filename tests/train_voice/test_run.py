@@ -70,6 +70,8 @@ def test_the_report_has_the_curves_players_and_advice(made: dict[str, Any]) -> N
     text = made["result"].report.read_text()
     assert text.count("<audio") == text.count("data:image/png") == 6 and "<svg" in text  # one was held out
     assert "minutes of usable speech" in text and "(chosen)" in text
+    (told,) = {line for line in made["lines"] if "minutes of usable speech" in line}
+    assert told.startswith("notice: ") and "expect" in told and "--ref-audio" in told
     assert len(list((made["folder"] / "run" / "samples").glob("*.wav"))) == 3
     assert made["result"].after.wer == 0.0 or made["result"].after.wer is not None
 
