@@ -176,6 +176,10 @@ class MelConfig(Config):
         return self.sample_rate / self.hop
 
 
+# What models are trained with is half of that: 3 semitones, 0.6 to 1.5, 6 dB, 0.8 to 1.25.
+PROSODY_LIMITS = {"pitch": (-6.0, 6.0), "pitch_range": (0.3, 2.0), "energy": (-12.0, 12.0), "pace": (0.5, 2.0)}
+
+
 @dataclass(frozen=True)
 class SpeakOptions(Config):
     """How to speak: the defaults of the command line, the library and the server.
@@ -191,6 +195,10 @@ class SpeakOptions(Config):
     temperature: float | None = None  # scale of the initial noise, or of the tokens for whisperspeech; lower is plainer
     top_k: int | None = None  # whisperspeech: sample from this many of the most likely tokens; 0: from all
     speed: float = 1.0  # 2.0 is twice as fast
+    pitch: float = 0.0  # semitones above or below the voice's own pitch
+    pitch_range: float = 1.0  # factor on how far the pitch moves; below 1 is flatter, above 1 livelier
+    energy: float = 0.0  # dB louder or softer
+    pace: float = 1.0  # as speed, but the model chooses which sounds and pauses to shorten, if it can
     seed: int | None = None  # None: a new one each time
 
     ENGINE = ("steps", "method", "cfg", "sway_coef", "temperature", "top_k")  # not every engine has these
@@ -203,6 +211,8 @@ class SpeakOptions(Config):
         self.require(self.temperature is None or 0 <= self.temperature <= 2, "temperature", "from 0 to 2")
         self.require(self.top_k is None or self.top_k >= 0, "top_k", "0 or more")
         self.require(SPEEDS[0] <= self.speed <= SPEEDS[1], "speed", "from 0.25 to 4")
+        for name, (low, high) in PROSODY_LIMITS.items():
+            self.require(low <= getattr(self, name) <= high, name, f"from {low:g} to {high:g}")
         self.require(self.seed is None or 0 <= self.seed < 2**63, "seed", "from 0 to 2**63 - 1")
 
     def check_engine(self, own: tuple[str, ...]) -> None:

@@ -159,6 +159,18 @@ def test_headers_say_what_was_not_followed(server: Server) -> None:
     assert "x-vivavoce-not-followed" not in server.post(TEXT, instructions="", speed=1.5).headers
 
 
+def test_instructions_are_followed_as_far_as_the_model_can(server: Server) -> None:
+    slow = server.post(TEXT, instructions="Speak slowly.", response_format="wav", seed=1)
+    plain = server.post(TEXT, response_format="wav", seed=1)
+    assert len(slow.content) > 1.1 * len(plain.content) and "x-vivavoce-not-followed" not in slow.headers
+    partly = server.post(TEXT, instructions="Slowly, higher, like a pirate.")
+    assert partly.headers["x-vivavoce-not-followed"] == "instructions (like pirate pitch)"
+    refused = server.post(TEXT, pitch=2)
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "pitch"
+    assert server.post(TEXT, energy=3, pace=0.8).status_code == 200
+    assert server.post(TEXT, pace=9).status_code in (400, 422)
+
+
 def test_a_header_says_what_the_model_cannot_speak(server: Server) -> None:
     assert "\\u2603" in server.post("A ☃ here.").headers["x-vivavoce-notice"]
 

@@ -18,6 +18,7 @@ from vivavoce.systems.interface import SynthesisError
 from vivavoce.text import CharTokenizer
 from vivavoce.text.lexicon import Lexicon
 from vivavoce.text.pieces import Piece
+from vivavoce.text.prosody import Prosody
 from vivavoce.voices import Voice
 
 OPTIONS = SpeakOptions(voice="tester", steps=1, method="euler", cfg=0.0, sway_coef=0.0, seed=1)
@@ -221,3 +222,44 @@ def test_no_warning_about_letters_that_are_spoken(
     assert not recwarn.list
     assert [word.text for word in speech.words] == "The C E O of the U.S. said forty-two, or twenty.".split()
     assert all(word.start < word.end <= following.start for word, following in itertools.pairwise(speech.words))
+
+
+# ---- prosody --------------------------------------------------------------------------------------------------------
+
+
+class Directed(Tones):
+    """Tones that read a prosody."""
+
+    prosody = True
+
+
+def test_a_word_of_a_sentence_has_its_own_prosody(voice: Voice) -> None:
+    planner = Planner(Directed(), voice, OPTIONS.replace(pitch=1.0, pace=0.9))
+    (piece,) = [each.piece for each in plan(planner, "That is [em]my[/em] book, [pitch +2]not hers[/pitch].")]
+    whole = Prosody(pitch=1, pace=0.9)
+    said = iter(piece.text)
+    runs = [(prosody, "".join(itertools.islice(said, count))) for prosody, count in piece.prosody]
+    assert [(prosody, text.strip().lower()) for prosody, text in runs] == [
+        (whole, "that is"),
+        (Prosody(pitch=1, pace=0.9, stress=1), "my"),
+        (whole, "book,"),
+        (Prosody(pitch=3, pace=0.9), "not hers"),
+        (whole, "."),
+    ]
+    assert piece.languages == () and planner.options.speed == 1.0
+
+
+def test_without_prosody_nothing_is_stated(voice: Voice) -> None:
+    pieces = [each.piece for each in plan(Planner(Directed(), voice, OPTIONS), "That is my book. And yours?")]
+    assert all(piece.prosody == () for piece in pieces)
+
+
+def test_a_model_without_prosody_follows_energy_and_pace_and_says_what_it_cannot(system: Tones, voice: Voice) -> None:
+    planner = Planner(system, voice, OPTIONS.replace(energy=3.0, pace=0.5))
+    (planned,) = plan(planner, "That is [em]my[/em] [energy -6]own[/energy] book.")
+    assert planned.options.speed == 0.5
+    assert [prosody.energy for prosody, _ in planned.piece.prosody] == [3, -3, 3]
+    assert [(c.rule, c.before) for c in planner.take_changes() if c.rule == "prosody"] == [("prosody", "emphasis")]
+    for wrong in ({"pitch": 2.0}, {"pitch_range": 0.8}):
+        with pytest.raises(ValueError, match=r"pitch\w* is .*, but this model has no prosody conditions"):
+            Planner(system, voice, OPTIONS.replace(**wrong))

@@ -45,6 +45,17 @@ def test_pieces_requested_one_by_one_are_what_speak_returns(tts: TTS, system: To
     assert synthesizer.done == pytest.approx(1.0)
 
 
+def test_energy_makes_speech_louder_where_it_is_asked_for(tts: TTS, voice: Voice) -> None:
+    plain, softer = (tts.speak("Say it again, please.", voice, energy=dB, seed=1) for dB in (0.0, -6.0))
+    assert audio.rms_db(softer.samples) - audio.rms_db(plain.samples) == pytest.approx(-6, abs=0.1)
+    partly = tts.speak("Say it again, [energy -9]please.[/energy]", voice, seed=1)
+    change = [
+        audio.rms_db(partly.samples[middle : middle + 1000]) - audio.rms_db(plain.samples[middle : middle + 1000])
+        for middle in (int((word.start + word.end) / 2 * RATE) for word in plain.words)
+    ]
+    assert change == pytest.approx([0, 0, 0, -9], abs=0.1)
+
+
 def test_each_voice_continues_from_its_own_last_piece(tts: TTS, system: Tones, voice: Voice) -> None:
     tts.speak("One of us. [voice:nash]Two of us. [/voice]Three of us. [voice:nash]Four of us.", voice)
     memories = [(job.voice.name, job.memory) for job in system.asked]

@@ -49,9 +49,9 @@ def test_stretches_join_as_they_are_written(written: str, words: str) -> None:
 
 def test_languages_and_changes_are_those_of_the_parts() -> None:
     parts = [Segment("5 "), Segment("oui", lang="fr"), Segment("ex kay", literal=True)]
-    text, languages, changes = normalise_parts(parts, "en")
+    text, marks, changes = normalise_parts(parts, "en")
     assert text == "Five ouiex kay"
-    assert languages == ("en",) * 4 + ("fr",) * 3 + ("en",) * 5
+    assert tuple(code for code, _ in marks) == ("en",) * 4 + ("fr",) * 3 + ("en",) * 5
     assert [(change.before, change.after) for change in changes] == [("5", "Five")]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vivavoce.text import Change, formats
 from vivavoce.text.lexicon import Lexicon
+from vivavoce.text.prosody import Prosody
 from vivavoce.text.segments import Segment
 from vivavoce.text.ssml import RATES, STRENGTHS, parse
 
@@ -199,11 +200,15 @@ def test_the_lexicon_is_for_ssml_too() -> None:
     [
         ("<foo/>", "<foo>: unknown element"),
         ("<prosodi/>", "did you mean prosody?"),
-        ("<emphasis>a</emphasis>", "supported: speak"),
+        ("<audio>a</audio>", "supported: speak"),
+        ('<emphasis level="huge">a</emphasis>', "level is 'huge'; it must be one of strong, moderate, none, reduced"),
         ("<speak/>", "outermost"),
-        ('<prosody pitch="high">a</prosody>', "unknown attribute pitch"),
+        ('<prosody pitch="+20Hz">a</prosody>', "pitch is '+20Hz'; it must be semitones such as +2st, +10%"),
+        ('<prosody range="9">a</prosody>', "range is 9.0; it must be from 0.3 to 2"),
+        ('<prosody volume="40">a</prosody>', "volume is '40'; it must be dB such as +6dB"),
+        ('<prosody contour="(0%,+20Hz)">a</prosody>', "unknown attribute contour"),
         ('<voice nam="nash">a</voice>', "did you mean name?"),
-        ("<prosody>a</prosody>", "attribute rate is missing"),
+        ("<prosody>a</prosody>", "one of rate, pitch, range, volume is missing"),
         ("<sub>a</sub>", "attribute alias is missing"),
         ('<voice name=" ">a</voice>', "attribute name is missing or empty"),
         ('<voice name="../x">a</voice>', "not a voice name"),
@@ -266,9 +271,9 @@ def test_what_is_no_xml_is_refused_with_its_place(document: str) -> None:
 @pytest.mark.parametrize(
     ("content", "text", "reported"),
     [
-        ("<emphasis level='strong'>very</emphasis> good", "very good", ["<emphasis>"]),
+        ("<emphasis level='huge'>very</emphasis> good", "very good", ['<emphasis level="huge">']),
         ("<foo>a <bar>b</bar></foo>", "a b", ["<foo>", "<bar>"]),
-        ("<prosody pitch='high' volume='loud'>a</prosody>", "a", ['<prosody pitch="high">', '<prosody volume="loud">']),
+        ("<prosody pitch='tall' volume='loud'>a</prosody>", "a", ['<prosody pitch="tall">']),
         ("<prosody rate='quick'>a</prosody>", "a", ['<prosody rate="quick">']),
         ("<voice gender='female'>a</voice>", "a", ['<voice gender="female">']),
         ("<voice name='../x'>a</voice>", "a", ['<voice name="../x">']),
@@ -364,3 +369,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_characters="<&>\x7f")))
 def test_text_is_kept_but_for_its_layout(text: str) -> None:
     assert "".join(s.text for s in inside(text)).split() == text.split()
+
+
+def test_prosody_and_emphasis_change_what_is_inside_them() -> None:
+    made = parse(
+        "<speak><prosody pitch='+2st' volume='-3dB'>a "
+        "<prosody pitch='low' range='+30%' rate='80%'>b</prosody></prosody>"
+        "<emphasis level='strong'>c</emphasis> <emphasis>d</emphasis><prosody pitch='+12%'>e</prosody></speak>"
+    )
+    found = {segment.text.strip(): segment for segment in made}
+    assert found["a"].prosody == Prosody(pitch=2, energy=-3)
+    assert found["b"].prosody == Prosody(pitch=0, range=1.3, energy=-3) and found["b"].speed == 0.8
+    assert found["c"].prosody == Prosody(stress=1) and found["d"].prosody == Prosody(stress=0.6)
+    assert found["e"].prosody.pitch == pytest.approx(1.96, abs=0.01)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from vivavoce.config import BACKENDS, SpeakOptions
+from vivavoce.text.prosody import STYLES, parse_energy, parse_factor, parse_pitch, parse_style
 
 DEFAULTS = SpeakOptions()
 
@@ -38,6 +39,20 @@ def number(value: str) -> float:
         raise typer.BadParameter(f"{value!r} is not a number") from None
 
 
+def _checked(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def parsed(value: str) -> float:
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
+
+
+PITCH: dict[str, Any] = {"parser": _checked(parse_pitch), "metavar": "SEMITONES"}
+ENERGY: dict[str, Any] = {"parser": _checked(parse_energy), "metavar": "DB"}
+RANGE: dict[str, Any] = {"parser": _checked(lambda value: parse_factor(value, "range")), "metavar": "FACTOR"}
+PACE: dict[str, Any] = {"parser": _checked(lambda value: parse_factor(value, "pace")), "metavar": "FACTOR"}
 WHOLE: dict[str, Any] = {"parser": whole_number, "metavar": "INTEGER"}
 NUMBER: dict[str, Any] = {"parser": number, "metavar": "NUMBER"}
 
@@ -156,3 +171,28 @@ class SamplingFlags(Flags):
     speed: Annotated[
         float | None, typer.Option(**NUMBER, help=f"Speaking rate; 2 is twice as fast (default: {DEFAULTS.speed:g}).")
     ] = None
+    pitch: Annotated[
+        float | None, typer.Option(**PITCH, help="Semitones above or below the voice's own pitch, such as +2st.")
+    ] = None
+    pitch_range: Annotated[
+        float | None,
+        typer.Option("--range", **RANGE, help="How far the pitch moves: 0.6 is flat, 1.5 very lively (default: 1)."),
+    ] = None
+    energy: Annotated[float | None, typer.Option(**ENERGY, help="Louder or softer, such as +3dB.")] = None
+    pace: Annotated[
+        float | None,
+        typer.Option(**PACE, help="As --speed, but the model chooses which sounds to shorten, if it can (default: 1)."),
+    ] = None
+    style: Annotated[
+        str | None,
+        typer.Option(help=f"One of {', '.join(STYLES)}: values for the four above, which go before them."),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the flags that were set, with the values of the style. Raises ValueError for an unknown style."""
+        values = super().given()
+        if name := values.pop("style", None):
+            prosody = parse_style(name)
+            usual = {"pitch": prosody.pitch, "pitch_range": prosody.range, "energy": prosody.energy}
+            values = {**usual, "pace": prosody.pace, **values}
+        return values

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vivavoce.text.prosody import NEUTRAL, Prosody
+
 if TYPE_CHECKING:
     from vivavoce.audio.dsp import Samples
     from vivavoce.systems.interface import Word
@@ -27,6 +29,7 @@ class Job:
     voice: Voice
     format: str
     speed: float = 1.0
+    prosody: Prosody = NEUTRAL
     seed: int | None = None
     lang: str | None = None  # None: the model's first language
     steps: int | None = None  # None: what the model recommends
@@ -65,6 +68,7 @@ class ModelInfo:
 
     languages: tuple[str, ...]
     uses_transcript: bool
+    prosody: bool = False  # whether it follows pitch, range and emphasis
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,28 @@ class SpeechRequest(BaseModel):
         description='Name of a built-in voice, id of an added one, {"id": …}, or one of the aliases in '
         "`GET /v1/audio/voices`, such as OpenAI's alloy.",
     )
-    instructions: str | None = Field(None, description="Accepted but not followed; a header of the answer says so.")
+    instructions: str | None = Field(
+        None,
+        description="Words such as slowly, softly, higher, lively or flat are followed; a header of the answer names "
+        "the rest.",
+    )
     response_format: Format = "mp3"
     speed: float = Field(
         1.0, ge=SPEEDS[0], le=SPEEDS[1], allow_inf_nan=False, description="Speaking rate; 2 is twice as fast."
+    )
+    pitch: float = Field(
+        0.0, ge=-6, le=6, allow_inf_nan=False, description="Extension: semitones above or below the voice's own pitch."
+    )
+    pitch_range: float = Field(
+        1.0, ge=0.3, le=2, allow_inf_nan=False, description="Extension: how far the pitch moves; 1 is the voice's own."
+    )
+    energy: float = Field(0.0, ge=-12, le=12, allow_inf_nan=False, description="Extension: dB louder or softer.")
+    pace: float = Field(
+        1.0,
+        ge=0.5,
+        le=2,
+        allow_inf_nan=False,
+        description="Extension: as speed, but the model chooses which sounds to shorten, if it can.",
     )
     stream_format: Literal["audio", "sse"] = "audio"
     lang: str | None = Field(

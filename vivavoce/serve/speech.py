@@ -22,6 +22,7 @@ from vivavoce.serve.pool import JobHandle, Pool, QueueFull
 from vivavoce.serve.schemas import SpeechRequest, VoiceId
 from vivavoce.serve.settings import ServeConfig
 from vivavoce.serve.voices import UnusableVoice, VoiceStore
+from vivavoce.text.prosody import NEUTRAL, Prosody, parse_instructions
 from vivavoce.voices import Voice
 
 DEFAULT_VOICE = SpeakOptions().voice
@@ -67,7 +68,7 @@ async def speak(asked: SpeechRequest, request: Request, service: Service, record
             code="speech_failed" if first.culprit == "speech" else None,
             headers={"Retry-After": "1"} if first.culprit == "server" else None,
         )
-    headers = _headers(asked, handle, first)
+    headers = _headers(asked, handle, first, service.pool.models[job.model].prosody)
     if asked.stream_format == "sse":
         return StreamingResponse(_stream_events(handle, first, until), media_type="text/event-stream", headers=headers)
     media_type = encoders.MEDIA_TYPES[asked.response_format]
@@ -103,6 +104,10 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
             "unknown_language",
         )
     voice_id, voice = find_voice(asked.voice, service)
+    follows = service.pool.models[model].prosody
+    for name, neutral in (("pitch", 0.0), ("pitch_range", 1.0)):
+        if getattr(asked, name) != neutral and not follows:
+            raise ApiError(400, f"model {model} has no prosody conditions; it follows energy and pace only", name)
     return Job(
         id=service.pool.new_id(),
         model=model,
@@ -111,6 +116,7 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
         voice=voice,
         format=asked.response_format,
         speed=asked.speed,
+        prosody=_asked_prosody(asked, follows),
         seed=asked.seed,
         lang=asked.lang,
         steps=asked.steps,
@@ -154,20 +160,40 @@ def substitutions(asked: SpeechRequest, job: Job) -> list[str]:
     return found
 
 
-def ignored_fields(asked: SpeechRequest) -> list[str]:
-    """Return the names of fields that have no effect."""
-    ignored = ["instructions"] if (asked.instructions or "").strip() else []
+def _asked_prosody(asked: SpeechRequest, follows: bool) -> Prosody:
+    """Return the prosody of the fields and the instructions; `follows`: whether the model reads pitch and range."""
+    wished = parse_instructions(asked.instructions or "")[0]
+    if not follows:
+        wished = Prosody(energy=wished.energy, pace=wished.pace)
+    return Prosody(asked.pitch, asked.pitch_range, asked.energy, asked.pace).within(wished)
+
+
+def _not_followed(instructions: str, follows: bool) -> list[str]:
+    """Return what of the instructions has no effect: all of them, some words, or a pitch."""
+    wished, unknown = parse_instructions(instructions)
+    if not follows and (wished.pitch or wished.range != 1):
+        unknown = [*unknown, "pitch"]
+    if not unknown:
+        return []
+    if wished == NEUTRAL or (not follows and wished.energy == 0 and wished.pace == 1):
+        return ["instructions"]
+    return [f"instructions ({' '.join(dict.fromkeys(unknown))})"]
+
+
+def ignored_fields(asked: SpeechRequest, follows: bool = False) -> list[str]:
+    """Return the names of fields that have no effect; `follows`: whether the model reads pitch and range."""
+    ignored = _not_followed(asked.instructions or "", follows)
     if asked.timestamps and asked.stream_format != "sse":
         ignored.append("timestamps")
     return ignored + sorted(asked.model_extra or {})
 
 
-def _headers(asked: SpeechRequest, handle: JobHandle, first: AudioChunk | Done) -> dict[str, str]:
+def _headers(asked: SpeechRequest, handle: JobHandle, first: AudioChunk | Done, follows: bool) -> dict[str, str]:
     headers = {"X-Vivavoce-Model": handle.job.model, "X-Vivavoce-Voice": handle.job.voice_id}
     headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if found := substitutions(asked, handle.job):
         headers["X-Vivavoce-Substituted"] = ", ".join(found)
-    if ignored := ignored_fields(asked):
+    if ignored := ignored_fields(asked, follows):
         headers["X-Vivavoce-Not-Followed"] = ", ".join(ignored)
     if isinstance(first, AudioChunk) and first.notices:
         headers["X-Vivavoce-Notice"] = "; ".join(first.notices)

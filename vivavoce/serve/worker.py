@@ -74,6 +74,10 @@ class ActiveJob:
             strict=False,  # a wrong tag is left out rather than refusing the text
             max_seconds=job.max_seconds,
             speed=job.speed,
+            pitch=job.prosody.pitch,
+            pitch_range=job.prosody.range,
+            energy=job.prosody.energy,
+            pace=job.prosody.pace,
             seed=job.seed,
             steps=job.steps,
         )
@@ -315,7 +319,10 @@ def main(connection: Connection, build: Build, threads: int) -> None:
     for tts in models.values():
         with contextlib.suppress(Exception):  # the first request would otherwise wait for lazy imports
             tts.preview("It is 7:45.", lang=tts.languages[0])
-    abilities = {name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript) for name, tts in models.items()}
+    abilities = {
+        name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript, getattr(tts.system, "prosody", False))
+        for name, tts in models.items()
+    }
     with contextlib.suppress(EOFError, ConnectionError):
         connection.send(Ready(abilities))
         Worker(models, connection).run()

@@ -15,6 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vivavoce.config import SpeakOptions
 from vivavoce.synthesis.plan import PlannedPiece, has_words, shorten
@@ -26,9 +27,10 @@ from vivavoce.text.lexicon import Lexicon
 from vivavoce.text.markdown import convert
 from vivavoce.text.markdown_signs import filter_options
 from vivavoce.text.markup import MarkupParser
-from vivavoce.text.parts import normalise_parts
+from vivavoce.text.parts import Mark, normalise_parts
 from vivavoce.text.pieces import Piece
 from vivavoce.text.pronunciation import WORD
+from vivavoce.text.prosody import Prosody, described
 from vivavoce.text.segments import Segment
 from vivavoce.text.split import PAUSE_CLAUSE, PAUSE_COMMA, PAUSE_NONE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, split
 from vivavoce.voices import Voice, get
@@ -53,7 +55,7 @@ class _Draft:
 
     text: str
     pause: float  # seconds of silence after it
-    languages: tuple[str, ...]  # one code for each character that is not white space
+    marks: tuple[Mark, ...]  # one for each character that is not white space
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Planner:
     def __init__(self, system: System, voice: Voice, options: SpeakOptions, lang: str = "en") -> None:
         self.system, self.options, self.lang = system, options, lang
         self.changes: list[Change] = []
+        self._follows = bool(getattr(system, "prosody", False))  # whether the model reads pitch, range and stress
+        self._prosody = self._usual_prosody()
         self._voices: dict[str | None, Voice] = {None: self._prepare(voice)}
         # seconds per character at speed 1, by voice and language
         self._rates: dict[tuple[str | None, str], float] = {}
@@ -180,7 +184,29 @@ class Planner:
         return self.system.embedded(voice)
 
     def _options(self, segment: Segment) -> SpeakOptions:
-        return self.options.replace(voice=self._voice(segment.voice).name, speed=self.options.speed * segment.speed)
+        speed = self.options.speed * segment.speed * (1.0 if self._follows else self.options.pace)
+        return self.options.replace(voice=self._voice(segment.voice).name, speed=speed)
+
+    def _usual_prosody(self) -> Prosody:
+        """Return the prosody of parts without a tag. Raises ValueError for what the model cannot change."""
+        options = self.options
+        if self._follows:
+            return Prosody(options.pitch, options.pitch_range, options.energy, options.pace)
+        for name, neutral in (("pitch", 0.0), ("pitch_range", 1.0)):
+            if getattr(options, name) != neutral:
+                raise ValueError(
+                    f"{name} is {getattr(options, name):g}, but this model has no prosody conditions; energy and pace "
+                    "can be changed with any model"
+                )
+        return Prosody(energy=options.energy)
+
+    def _marked(self, mark: Mark) -> Mark:
+        """Return a mark with the prosody that the model is told; reports what it cannot follow."""
+        code, own = mark
+        if not self._follows and own != Prosody(energy=own.energy):
+            self.changes.append(Change("prosody", ", ".join(described(own)), ""))
+            own = Prosody(energy=own.energy)
+        return code, own.within(self._prosody)
 
     # ---- pieces ---------------------------------------------------------------------------------------------------
 
@@ -206,8 +232,8 @@ class Planner:
     def _block_pieces(self, block: Block, options: SpeakOptions, first: bool, early: bool) -> list[_Candidate]:
         """Return the pieces of a block; [] if it has nothing to say. first: nothing was planned before it."""
         voice, limit = self._voice(block.parts[0].voice), self.system.sampling.max_seconds
-        text, languages = self._normalise(block)
-        fitted, changes = self._fit(_Draft(text, 0.0, languages))
+        text, marks = self._normalise(block)
+        fitted, changes = self._fit(_Draft(text, 0.0, marks))
         self.changes += changes
         if not has_words(fitted.text):
             return []
@@ -220,17 +246,18 @@ class Planner:
         long, seconds = (EARLY_LONG_SECONDS, EARLY_FIRST_SECONDS) if early else (LONG_SECONDS, FIRST_SECONDS)
         if first and (block.more or measure(text) > long):
             pieces[:1] = _short_start(pieces[0], limit, measure, seconds)
-        candidates = self._fit_to_limit(_drafts(pieces, languages), voice, options.speed)
+        candidates = self._fit_to_limit(_drafts(pieces, marks), voice, options.speed)
         candidates = self._join_short(candidates, voice, options.speed)
         candidates = _with_phones(candidates, block)
         last = candidates[-1]
         return [*candidates[:-1], last.with_pause(_pause(last.draft.text, block))]
 
-    def _normalise(self, block: Block) -> tuple[str, tuple[str, ...]]:
-        """Return the normalised words of a block, and the language of each character that is not white space."""
-        text, languages, changes = normalise_parts(block.parts, self.lang)
+    def _normalise(self, block: Block) -> tuple[str, tuple[Mark, ...]]:
+        """Return the normalised words of a block, and the mark of each character that is not white space."""
+        text, marks, changes = normalise_parts(block.parts, self.lang)
         self.changes += changes
-        return text, languages
+        known = {mark: self._marked(mark) for mark in dict.fromkeys(marks)}
+        return text, tuple(known[mark] for mark in marks)
 
     def _seconds_per_character(self, block: Block, fitted: Piece, voice: Voice) -> float:
         """Return the speaking rate at speed 1."""
@@ -240,7 +267,8 @@ class Planner:
             return self._rates[key]
         sample = fitted
         if len(fitted.text) > CALIBRATION:
-            sample = Piece(fitted.text[:CALIBRATION].rsplit(" ", 1)[0], 0.0)
+            text = fitted.text[:CALIBRATION].rsplit(" ", 1)[0]
+            sample = Piece(text, 0.0, prosody=() if self._prosody.neutral else ((self._prosody, len(text)),))
         rate = self._predict([sample], voice, 1.0)[0] / len(sample.text)
         if len(sample.text) >= TYPICAL:
             self._rates[key] = rate
@@ -260,19 +288,21 @@ class Planner:
 
     def _fit(self, draft: _Draft) -> tuple[Piece, list[Change]]:
         """Return the draft in the model's characters, and what that changed."""
-        runs = _language_runs(draft)
-        if len(runs) == 1:
-            code = runs[0][0]
-            text, changes = self._fit_characters(draft.text, code)
-            return Piece(text, draft.pause, () if code == self.system.languages[0] else ((code, len(text)),)), changes
-        text, changes, lengths = "", list[Change](), list[tuple[str, int]]()
-        for code, words in runs:
-            fitted, more = self._fit_characters(words.strip(), code)
-            fitted += " " * words[-1:].isspace()  # `fit` does not keep it
+        runs = _runs(draft)
+        text, changes, lengths = "", list[Change](), list[tuple[Mark, int]]()
+        for mark, words in runs:
+            fitted, more = self._fit_characters(words.strip() if len(runs) > 1 else words, mark[0])
+            fitted += " " * (len(runs) > 1 and words[-1:].isspace())  # `fit` does not keep it
             text += fitted
             changes += more
-            lengths.append((code, len(fitted)))
-        return Piece(text, draft.pause, tuple(run for run in lengths if run[1])), changes
+            lengths.append((mark, len(fitted)))
+        languages = _lengths((code, count) for (code, _), count in lengths)
+        if languages == ((self.system.languages[0], len(text)),):
+            languages = ()
+        prosody = _lengths((prosody, count) for (_, prosody), count in lengths)
+        if all(run.neutral for run, _ in prosody):
+            prosody = ()
+        return Piece(text, draft.pause, languages, prosody=prosody), changes
 
     def _fit_characters(self, words: str, code: str) -> tuple[str, list[Change]]:
         changes: list[Change] = []
@@ -300,7 +330,7 @@ class Planner:
             parts = split(draft.text, characters, len) if seconds > limit else []
             if len(parts) > 1:
                 parts[-1] = dataclasses.replace(parts[-1], pause=draft.pause)
-                found += self._fit_to_limit(_drafts(parts, draft.languages), voice, speed)
+                found += self._fit_to_limit(_drafts(parts, draft.marks), voice, speed)
             else:
                 found.append(_Candidate(draft, piece, seconds))
         return found
@@ -320,7 +350,7 @@ class Planner:
                 and candidate.seconds + last.seconds <= longest
             ):
                 text = f"{last.draft.text} {candidate.draft.text}"
-                draft = _Draft(text, candidate.draft.pause, last.draft.languages + candidate.draft.languages)
+                draft = _Draft(text, candidate.draft.pause, last.draft.marks + candidate.draft.marks)
                 piece = self._fit(draft)[0]
                 joined[-1] = _Candidate(draft, piece, self._predict([piece], voice, speed)[0])
             else:
@@ -365,28 +395,39 @@ def _short_start(first: Piece, limit: float, measure: Callable[[str], float], se
     return [first]
 
 
-def _drafts(pieces: list[Piece], languages: tuple[str, ...]) -> list[_Draft]:
-    """Give the pieces that `split` made of a text the languages of its characters; `split` drops only white space."""
+def _lengths(runs: Iterable[tuple[Any, int]]) -> tuple[tuple[Any, int], ...]:
+    """Join neighbouring runs (value, number of characters) of the same value; drop empty ones."""
+    joined: list[tuple[Any, int]] = []
+    for value, count in runs:
+        if count and joined and joined[-1][0] == value:
+            joined[-1] = (value, joined[-1][1] + count)
+        elif count:
+            joined.append((value, count))
+    return tuple(joined)
+
+
+def _drafts(pieces: list[Piece], marks: tuple[Mark, ...]) -> list[_Draft]:
+    """Give the pieces that `split` made of a text the marks of its characters; `split` drops only white space."""
     drafts, start = [], 0
     for piece in pieces:
         end = start + len("".join(piece.text.split()))
-        drafts.append(_Draft(piece.text, piece.pause, languages[start:end]))
+        drafts.append(_Draft(piece.text, piece.pause, marks[start:end]))
         start = end
     return drafts
 
 
-def _language_runs(draft: _Draft) -> list[tuple[str, str]]:
-    """Return the stretches in one language each, as (code, text); a space belongs to what precedes it."""
-    if draft.languages and draft.languages.count(draft.languages[0]) == len(draft.languages):
-        return [(draft.languages[0], draft.text)]
-    runs: list[tuple[str, str]] = []
-    languages = iter(draft.languages)
+def _runs(draft: _Draft) -> list[tuple[Mark, str]]:
+    """Return the stretches of one mark each, as (mark, text); a space belongs to what precedes it."""
+    if draft.marks and draft.marks.count(draft.marks[0]) == len(draft.marks):
+        return [(draft.marks[0], draft.text)]
+    runs: list[tuple[Mark, str]] = []
+    marks = iter(draft.marks)
     for c in draft.text:
-        code = runs[-1][0] if runs and c.isspace() else next(languages)
-        if runs and runs[-1][0] == code:
-            runs[-1] = (code, runs[-1][1] + c)
+        mark = runs[-1][0] if runs and c.isspace() else next(marks)
+        if runs and runs[-1][0] == mark:
+            runs[-1] = (mark, runs[-1][1] + c)
         else:
-            runs.append((code, c))
+            runs.append((mark, c))
     return runs
 
 

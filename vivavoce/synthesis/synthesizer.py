@@ -20,6 +20,7 @@ from vivavoce.synthesis.plan import PlannedPiece, shorten
 from vivavoce.synthesis.prefetch import StopToken
 from vivavoce.synthesis.speech import Speech
 from vivavoce.systems.interface import SynthesisError, SynthesisRequest, SynthesisResult, Word
+from vivavoce.text.pieces import Piece
 from vivavoce.text.split import word_spans
 from vivavoce.voices import VOICE_DB
 
@@ -157,11 +158,29 @@ class Synthesizer:
             yield from silence(before, rate, self.seed)
             before = 0
         pause = 0.0 if after > limit else plan.piece.pause
-        wave = np.concatenate([np.zeros(before, np.float32), join([_levelled(result.samples, rate)], [pause], rate)])
+        wave = np.concatenate([np.zeros(before, np.float32), join([self._levelled(result, plan.piece)], [pause], rate)])
         words = _time_words(result, plan, before / rate)
         yield Speech(wave, rate, plan.piece.text, (plan.piece,), self.seed, words, (found,))
         if after > limit:
             yield from silence(after, rate, self.seed)
+
+    def _levelled(self, result: SynthesisResult, piece: Piece) -> Samples:
+        """Bring the speech to VOICE_DB, and to the energy that is asked for.
+
+        Pauses do not count, so that a piece with pauses is not louder than others. A model that reads the energy of
+        characters makes the loud ones louder itself; for another, the gain follows them in time.
+        """
+        wave, rate = np.asarray(result.samples, np.float32), self.system.sample_rate
+        pauses = speech_level(wave, rate) - rms_db(wave)
+        energies = np.array([prosody.energy for prosody, count in piece.prosody for _ in range(count)] or [0.0])
+        varied = bool((energies != energies[0]).any()) and not getattr(self.system, "prosody", False)
+        if varied and result.ends is not None and len(result.ends) == len(energies):
+            times = np.arange(len(wave)) / rate
+            middles = (np.concatenate([[result.start], result.ends[:-1]]) + result.ends) / 2
+            gain = (10 ** (np.interp(times, middles, energies) / 20)).astype(np.float32)
+            wave = level(wave, VOICE_DB - pauses) * gain
+            return wave * np.float32(min(1.0, 0.95 / float(np.abs(wave).max(initial=0.95))))
+        return level(wave, VOICE_DB - pauses + 10 * float(np.log10(np.mean(10 ** (energies / 10)))))
 
 
 def silence(samples: int, sample_rate: int, seed: int | None = None) -> Iterator[Speech]:
@@ -183,13 +202,6 @@ def piece_seed(seed: int, index: int) -> int:
     It does not depend on the number of pieces, so that a whole speech, a stream and a longer text begin alike.
     """
     return int(np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _levelled(samples: Samples, sample_rate: int) -> Samples:
-    """Bring the speech to VOICE_DB. Pauses do not count, so that a piece with pauses is not louder than others."""
-    wave = np.asarray(samples, np.float32)
-    pauses = speech_level(wave, sample_rate) - rms_db(wave)
-    return level(wave, VOICE_DB - pauses)
 
 
 # --- the times of words ----------------------------------------------------------------------------------------------
@@ -238,7 +250,7 @@ def _letters(text: str) -> str:
 
 
 # Rules that leave out what is not speech, or cannot be followed: a wrong tag, a code block, a formula.
-LEFT_OUT = ("markup", "ssml", "markdown", "code block", "formula", "bidirectional")
+LEFT_OUT = ("markup", "ssml", "prosody", "markdown", "code block", "formula", "bidirectional")
 
 
 def _describe(changes: list[Change], reported: set[tuple[str, str]]) -> list[str]:

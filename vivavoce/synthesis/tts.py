@@ -102,6 +102,10 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
+        pitch: float = 0.0,
+        pitch_range: float = 1.0,
+        energy: float = 0.0,
+        pace: float = 1.0,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -123,8 +127,11 @@ class TTS:
 
         text: with tags as in `text.markup`, or a list of (language, text) that is spoken as one text.
         voice: the name of a built-in voice, the path of a saved one, or a `Voice`, for example from `Voice.from_file`;
-        None: the default of `SpeakOptions`. speed: 0.25 to 4; 2 is twice as fast. seed: the same seed, machine and
-        options give the same samples; None: a new one. lang: the code of the language of parts that do not name one.
+        None: the default of `SpeakOptions`. speed: 0.25 to 4; 2 is twice as fast.
+        pitch: semitones up or down, -6 to 6. pitch_range: 0.3 to 2; below 1 is flatter, above 1 livelier. energy: dB
+        louder or softer, -12 to 12. pace: 0.5 to 2, as speed, but a model with prosody conditions chooses what to cut.
+        A model without them refuses pitch and pitch_range. seed: the same seed, machine and options give the same
+        samples; None: a new one. lang: the code of the language of parts that do not name one.
         ssml: the text is an SSML document. format: plain, markdown, or auto, which also reads what is unmistakably
         Markdown; "auto+code" and "markdown+code" read its code blocks, too. strict: raise an error for a wrong tag or
         for SSML that cannot be followed; False: leave it out with a warning; None: an error for tags in a text that is
@@ -141,7 +148,8 @@ class TTS:
         speech.
         """
         synthesizer = self.begin(
-            text, voice, speed=speed, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
+            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace, seed=seed,
+            lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
             retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
             temperature=temperature, top_k=top_k, **unknown
         )  # fmt: skip
@@ -159,6 +167,10 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
+        pitch: float = 0.0,
+        pitch_range: float = 1.0,
+        energy: float = 0.0,
+        pace: float = 1.0,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -188,7 +200,8 @@ class TTS:
         """
         token = StopToken()
         synthesizer = self.begin(
-            text, voice, speed=speed, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
+            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace, seed=seed,
+            lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
             retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
             temperature=temperature, top_k=top_k, **unknown, token=token
         )  # fmt: skip
@@ -209,6 +222,10 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
+        pitch: float = 0.0,
+        pitch_range: float = 1.0,
+        energy: float = 0.0,
+        pace: float = 1.0,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -238,7 +255,8 @@ class TTS:
 
         def parts() -> Iterator[Part]:
             synthesizer = self.begin(
-                source, voice, speed=speed, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
+                source, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace,
+                seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
                 lexicon=lexicon, retries=retries, verify=verify, steps=steps, method=method, cfg=cfg,
                 sway_coef=sway_coef, temperature=temperature, top_k=top_k, **unknown, token=token
             )  # fmt: skip

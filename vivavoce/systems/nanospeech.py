@@ -22,6 +22,8 @@ from vivavoce.models.nanospeech import FILLER, SamplingConfig
 from vivavoce.systems.interface import SynthesisRequest, SynthesisResult, shared_options
 from vivavoce.text.phones import PhoneChannel
 from vivavoce.text.pieces import Piece
+from vivavoce.text.prosody import NEUTRAL, Prosody
+from vivavoce.text.prosody import channels as channels_of
 from vivavoce.text.tokenizer import CharTokenizer, evenly_in_words
 
 if TYPE_CHECKING:
@@ -85,6 +87,11 @@ class BaseNanospeechSystem(ABC):
     def languages(self) -> tuple[str, ...]:
         """The codes of the model's languages, the usual one first."""
         return self.model.config.languages or ("en",)
+
+    @property
+    def prosody(self) -> bool:
+        """Whether pieces may state a pitch, range, energy, pace and emphasis."""
+        return bool(self.model.config.prosody) and self._predicts_characters and bool(self.duration.config.prosody)
 
     @property
     def by_letters(self) -> bool:
@@ -311,11 +318,14 @@ class BaseNanospeechSystem(ABC):
         return self._padded([self._tensor(np.array(self.tokenizer.encode(t), np.int64)) for t in texts], FILLER)
 
     def _text_channels(self, config: Any, pieces: list[Piece]) -> dict[str, Any]:
-        """Return the languages [B, T] and phones [B, T, 2] of the characters, if a network with `config` reads them.
+        """Return the languages [B, T], phones [B, T, 2] and prosody [B, T, 6] of the characters that a network reads.
 
         Only networks without an audio prompt have them, so there is no reference text before the piece's.
         """
         channels: dict[str, Any] = {}
+        if config.prosody and any(piece.prosody for piece in pieces):
+            told = [channels_of(self._character_prosody(piece)) for piece in pieces]
+            channels["prosody"] = self._padded([self._tensor(row) for row in told])
         if not config.languages and not config.phones:
             return channels
         spoken = [self._character_languages(piece) for piece in pieces]
@@ -335,11 +345,16 @@ class BaseNanospeechSystem(ABC):
 
     def _character_languages(self, piece: Piece) -> list[str]:
         """Return the language of each character that the model reads for a piece: its text between two spaces."""
-        text, usual = piece.text, self.languages[0]
-        spoken = [code for code, count in piece.languages for _ in range(count)] or [usual] * len(text)
-        first = len(text) - len(text.lstrip())
-        spoken = spoken[first : first + len(text.strip())] or [usual]
-        return [spoken[0], *spoken[: len(text.strip())], spoken[-1]]
+        return _between_spaces(piece.text, piece.languages, self.languages[0])
+
+    def _character_prosody(self, piece: Piece) -> list[Prosody]:
+        """Return the prosody of each character that the model reads for a piece. No space is emphasised."""
+        found = _between_spaces(piece.text, piece.prosody, NEUTRAL)
+        read = f" {piece.text.strip()} "
+        return [
+            dataclasses.replace(prosody, stress=0.0) if c == " " and prosody.stress else prosody
+            for c, prosody in zip(read, found, strict=True)
+        ]
 
     def _stretch(self, durations: list[np.ndarray], voices: list[Voice], known: list[int]) -> Any:
         """Return the frames of each character that the model reads [B, T].
@@ -433,3 +448,11 @@ class BaseNanospeechSystem(ABC):
         """Return speaker vectors [B, V]; those that are missing are computed from the recordings."""
         vectors = [cast(np.ndarray, self.embedded(voice).embedding) for voice in voices]
         return self._tensor(np.stack(vectors).astype(np.float32))
+
+
+def _between_spaces(text: str, runs: Sequence[tuple[Any, int]], usual: Any) -> list[Any]:
+    """Return what runs (value, number of characters) of a text say of each character of it between two spaces."""
+    values = [value for value, count in runs for _ in range(count)] or [usual] * len(text)
+    first = len(text) - len(text.lstrip())
+    values = values[first : first + len(text.strip())] or [usual]
+    return [values[0], *values[: len(text.strip())], values[-1]]

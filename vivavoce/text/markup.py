@@ -6,6 +6,10 @@ r"""Parse tags in plain text into `Segment`s: pauses, spelling, readings, voices
     [say:nginx|/ˈɛndʒɪnɛks/]          a word and its pronunciation, in IPA or ARPAbet
     [voice:nash] … [/voice]           another voice, until the next voice tag or the end of the text
     [speed:0.9] … [/speed]            slower or faster than the rest, until the next speed tag
+    [pitch +2] … [/pitch]             semitones up or down, until the next pitch tag; also "+2st"
+    [range 1.3] … [/range]            a livelier (above 1) or flatter pitch
+    [energy +3] … [/energy]           dB louder or softer; also "+3dB"
+    [em] … [/em]                      emphasis, of a word or a few
     [fr] … [en], [fr] … [/fr]         another language, until the next language tag; [lang:fr] … [/lang] is the same
     \[ and \]                         literal brackets
 
@@ -26,13 +30,14 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vivavoce.text.characters import Change
 from vivavoce.text.english_tables import name_set
 from vivavoce.text.languages import WHISPER_LANGUAGES
+from vivavoce.text.prosody import NEUTRAL, Prosody, parse_energy, parse_factor, parse_pitch
 from vivavoce.text.segments import (
     Segment,
     append_segment,
@@ -59,6 +64,8 @@ SHAPES = {
     "speed": "[speed:0.9]",
     "lang": "[lang:fr]",
 }
+
+PROSODY = {"pitch": "[pitch +2]", "range": "[range 1.3]", "energy": "[energy +3]", "em": "[em]"}
 
 # Language codes that also occur in brackets as words, units, numerals or forum tags.
 DOUBTFUL = name_set(
@@ -168,7 +175,7 @@ class MarkupParser:
         self._flush()
         append_segment(self._segments, replace(self._state, changes=(Change("markup", tag, ""),)))
 
-    def _switch(self, **what: str | float | None) -> bool:
+    def _switch(self, **what: str | float | Prosody | None) -> bool:
         self._flush()
         self._state = replace(self._state, **what)  # type: ignore[arg-type]
         return True
@@ -189,11 +196,13 @@ class MarkupParser:
         if name == "speed" and self._has_speed:
             self._has_speed = False
             return self._switch(speed=1.0)
+        if name in PROSODY and self._state.prosody != (plain := _neutral(self._state.prosody, name)):
+            return self._switch(prosody=plain)
         if self._state.lang is not None and name in ("lang", self._state.lang):
             return self._switch(lang=None)
-        if name in SHAPES or name in WHISPER_LANGUAGES:
+        if name in SHAPES or name in PROSODY or name in WHISPER_LANGUAGES:
             raise ValueError(f"there is no open tag that it could close{_PLAIN}")
-        near = _near(name, SHAPES)
+        near = _near(name, (*SHAPES, *PROSODY))
         if near or (re.fullmatch("[a-z]{2}", name) and name not in WORDS):
             raise ValueError(f"unknown tag; did you mean [/{near or 'fr'}]?{_PLAIN}")
         return False
@@ -213,6 +222,10 @@ class MarkupParser:
                     raise ValueError(f"the duration is missing; use the form {SHAPES['pause']}{_PLAIN}")
                 self._flush(parse_seconds(value))
                 return True
+            if name == "em" and not value:
+                return self._switch(prosody=replace(self._state.prosody, stress=1.0))
+            if name in PROSODY and re.match(r"[+-]?\.?\d", value):
+                return self._switch(prosody=replace(self._state.prosody, **{name: _PARSERS[name](value)}))
             _refuse_unnamed(name, value)
         return self._code(m)
 
@@ -259,6 +272,19 @@ class MarkupParser:
 
 
 _PLAIN = r"; write \[ for a literal bracket"
+
+
+_PARSERS: dict[str, Callable[[str], float]] = {
+    "pitch": parse_pitch,
+    "range": lambda written: parse_factor(written, "range"),
+    "energy": parse_energy,
+}
+
+
+def _neutral(prosody: Prosody, name: str) -> Prosody:
+    """Return a prosody without what the tag `name` changes."""
+    field = "stress" if name == "em" else name
+    return replace(prosody, **{field: getattr(NEUTRAL, field)})
 
 
 def _refuse_open(body: str) -> None:

@@ -13,27 +13,31 @@ from collections.abc import Iterator, Sequence
 
 from vivavoce.text.characters import Change
 from vivavoce.text.normalise import normalise
+from vivavoce.text.prosody import Prosody
 from vivavoce.text.segments import Segment
 
 _FIRST, _LAST = 0x28000, 0x2A6D0  # rare letters (CJK Extension B): the stand-ins
 
 
-def normalise_parts(parts: Sequence[Segment], lang: str) -> tuple[str, tuple[str, ...], list[Change]]:
-    """Return the words of segments, the language of each character that is not white space, and the changes.
+Mark = tuple[str, Prosody]  # the language and the prosody of a character
+
+
+def normalise_parts(parts: Sequence[Segment], lang: str) -> tuple[str, tuple[Mark, ...], list[Change]]:
+    """Return the words of segments, the mark of each character that is not white space, and the changes.
 
     lang: the language of segments without one. Raises ValueError for a language that cannot be normalised.
     """
-    text, languages, changes = "", list[str](), list[Change]()
+    text, marks, changes = "", list[Mark](), list[Change]()
     raw_end = ""
-    for code, group in itertools.groupby(parts, lambda part: part.lang or lang):
+    for mark, group in itertools.groupby(parts, lambda part: (part.lang or lang, part.prosody)):
         segments = list(group)
-        words, made = _normalise_group(segments, code)
+        words, made = _normalise_group(segments, mark[0])
         changes += made
         raw = "".join(segment.text for segment in segments)
         text += _gap(raw_end, raw[:1], text, words) + words
-        languages += [code] * len("".join(words.split()))
+        marks += [mark] * len("".join(words.split()))
         raw_end = raw[-1:] or raw_end
-    return text.strip(), tuple(languages), changes
+    return text.strip(), tuple(marks), changes
 
 
 def _gap(raw_end: str, raw_start: str, text: str, words: str) -> str:

@@ -7,10 +7,13 @@ high one, and the neutral ones change nothing. Knows nothing about models.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from vivavoce.config import PROSODY_LIMITS
 
 # What a network reads for each character. Each number is about -1 to 1, and 0 is neutral.
 CHANNELS = ("pitch", "range", "energy", "pace", "stress", "hidden")
@@ -41,6 +44,17 @@ class Prosody:
     def neutral(self) -> bool:
         return self == Prosody()
 
+    def within(self, outer: Prosody) -> Prosody:
+        """Return this prosody inside another one: pitches and dB add up, factors multiply, within the limits."""
+        values = {
+            "pitch": self.pitch + outer.pitch,
+            "range": self.range * outer.range,
+            "energy": self.energy + outer.energy,
+            "pace": self.pace * outer.pace,
+            "stress": self.stress + outer.stress,
+        }
+        return Prosody(**{name: min(high, max(low, values[name])) for name, low, high, _ in LIMITS})
+
     def numbers(self) -> tuple[float, ...]:
         """Return the channels of a character."""
         return (
@@ -54,12 +68,13 @@ class Prosody:
 
 
 LIMITS = (
-    ("pitch", -6.0, 6.0, " semitones"),
-    ("range", 0.3, 2.0, ""),
-    ("energy", -12.0, 12.0, " dB"),
-    ("pace", 0.5, 2.0, ""),
+    ("pitch", *PROSODY_LIMITS["pitch"], " semitones"),
+    ("range", *PROSODY_LIMITS["pitch_range"], ""),
+    ("energy", *PROSODY_LIMITS["energy"], " dB"),
+    ("pace", *PROSODY_LIMITS["pace"], ""),
     ("stress", -1.0, 1.0, ""),
 )
+NEUTRAL = Prosody()
 HIDDEN = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)  # of a character whose prosody is not told, in training alone
 
 
@@ -72,3 +87,90 @@ def channels(characters: Iterable[Prosody]) -> np.ndarray:
             known[prosody] = prosody.numbers()
         rows.append(known[prosody])
     return np.array(rows, np.float32).reshape(-1, len(CHANNELS))
+
+
+def parse_pitch(written: str) -> float:
+    """Return semitones from "+2", "-1.5st" or "2 st". Raises ValueError for anything else, and out of range."""
+    return _parse(written, "pitch", r"st|semitones?", "+2st")
+
+
+def parse_energy(written: str) -> float:
+    """Return dB from "+3", "-6dB" or "3 dB". Raises ValueError for anything else, and out of range."""
+    return _parse(written, "energy", r"dB|db", "+3dB")
+
+
+def parse_factor(written: str, name: str) -> float:
+    """Return a factor on the "range" or the "pace" from "1.3". Raises ValueError for anything else."""
+    return _parse(written, name, "", "1.3")
+
+
+def _parse(written: str, name: str, unit: str, example: str) -> float:
+    m = re.fullmatch(rf"([+-]?(?:\d{{1,3}}(?:\.\d{{0,9}})?|\.\d{{1,9}}))\s?(?:{unit})", written.strip(), re.ASCII)
+    bare = re.fullmatch(r"[+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9})", written.strip(), re.ASCII)
+    if m is None and bare is None:
+        raise ValueError(f"{name} is {written!r}; use a form such as {example}")
+    value = float(m[1]) if m is not None else float(written)
+    return float(getattr(Prosody(**{name: value}), name))
+
+
+def described(prosody: Prosody) -> list[str]:
+    """Return what differs from neutral, in words: "pitch +2", "emphasis"."""
+    found = [f"pitch {prosody.pitch:+g}"] if prosody.pitch else []
+    found += [f"range {prosody.range:g}"] if prosody.range != 1 else []
+    found += [f"energy {prosody.energy:+g}"] if prosody.energy else []
+    found += [f"pace {prosody.pace:g}"] if prosody.pace != 1 else []
+    return found + (["emphasis"] if prosody.stress else [])
+
+
+# Named for what they do. They are no emotions: nobody sounds sad because the pitch is flat.
+STYLES = {
+    "calm": Prosody(pitch=-0.5, range=0.8, energy=-2.0, pace=0.92),
+    "lively": Prosody(pitch=0.5, range=1.35, energy=1.5, pace=1.05),
+    "flat": Prosody(range=0.6),
+    "soft": Prosody(pitch=-0.3, range=0.85, energy=-5.0, pace=0.95),
+    "firm": Prosody(pitch=-0.8, range=1.1, energy=3.0, pace=0.97),
+}
+
+
+def parse_style(name: str) -> Prosody:
+    """Return the prosody of a style. Raises ValueError for an unknown one."""
+    if name not in STYLES:
+        raise ValueError(f"style is {name!r}; it must be one of {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+# Words of an instruction in plain English, and what they ask for. Longer ones come first.
+_WORDS: dict[str, Prosody] = {
+    **STYLES,
+    **dict.fromkeys(("calmly", "relaxed"), STYLES["calm"]),
+    **dict.fromkeys(("lively", "livelier", "animated", "expressive", "energetic", "energetically"), STYLES["lively"]),
+    **dict.fromkeys(("flatly", "flatter", "monotone", "monotonous"), STYLES["flat"]),
+    **dict.fromkeys(("softly", "softer", "gently", "gentle"), STYLES["soft"]),
+    **dict.fromkeys(("firmly",), STYLES["firm"]),
+    **dict.fromkeys(("slowly", "slow", "slower"), Prosody(pace=0.85)),
+    **dict.fromkeys(("fast", "faster", "quickly", "quick", "quicker"), Prosody(pace=1.18)),
+    **dict.fromkeys(("loudly", "loud", "louder"), Prosody(energy=4.0)),
+    **dict.fromkeys(("quietly", "quiet", "quieter"), Prosody(energy=-5.0)),
+    **dict.fromkeys(("higher", "high-pitched"), Prosody(pitch=2.0)),
+    **dict.fromkeys(("lower", "deeper", "low-pitched"), Prosody(pitch=-2.0)),
+}
+VOCABULARY = tuple(sorted(_WORDS))
+_FILLERS = frozenset(
+    "speak say talk read be sound in with a an the and but very more please voice tone way manner this it text at pace "
+    "pitch speed volume".split()
+)
+_NEGATIONS = frozenset("not no never don't without less too".split())
+
+
+def parse_instructions(text: str) -> tuple[Prosody, list[str]]:
+    """Return what an instruction in plain English asks for, and the words of it that are not understood.
+
+    Only the words of VOCABULARY count. A negated instruction is not followed at all, rather than the other way round.
+    """
+    words = re.findall(r"[\w'-]+", text.lower().replace("’", "'"))
+    if any(word in _NEGATIONS for word in words):
+        return NEUTRAL, words
+    asked = NEUTRAL
+    for prosody in dict.fromkeys(_WORDS[word] for word in words if word in _WORDS):
+        asked = prosody.within(asked)
+    return asked, [word for word in words if word not in _WORDS and word not in _FILLERS]

@@ -14,6 +14,7 @@ from vivavoce.config import SpeakOptions
 from vivavoce.text.characters import PUNCTUATION, TYPOGRAPHY, Change
 from vivavoce.text.languages import WHISPER_LANGUAGES
 from vivavoce.text.pronunciation import WORD, parse_pronunciation
+from vivavoce.text.prosody import NEUTRAL, Prosody
 
 MAX_PAUSE = 60.0  # seconds, of one tag
 
@@ -34,6 +35,7 @@ class Segment:
     pause: float = 0.0  # seconds of silence requested after it; 0: what its punctuation implies
     literal: bool = False  # already in words: not to be normalised
     phones: str = ""  # of its text, a single word, if a pronunciation was given (`text.phones`)
+    prosody: Prosody = NEUTRAL  # within that of the whole text
     changes: tuple[Change, ...] = ()  # what the parser replaced by `text`, and what it left out before `text`
 
 

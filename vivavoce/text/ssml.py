@@ -3,7 +3,10 @@
     speak                             the whole document; version, xml:lang
     p, s                              a paragraph, a sentence; xml:lang
     break                             time="500ms" or strength="x-weak" to "x-strong"; without either, medium
-    prosody                           rate="x-slow" to "x-fast", "80%", "+10%", "0.8"; nested rates multiply
+    prosody                           rate="x-slow" to "x-fast", "80%", "+10%", "0.8"; nested rates multiply;
+                                      pitch="x-low" to "x-high", "+2st", "-10%";
+                                      range="x-low" to "x-high", "+30%", "0.8"; volume="x-soft" to "x-loud", "+6dB"
+    emphasis                          level="strong", "moderate", "none" or "reduced"
     say-as                            interpret-as and format as in `say_as`
     sub                               alias="the reading"
     phoneme                           ph="ˈɛndʒɪn"; alphabet="ipa", the default, or "x-arpabet"
@@ -19,7 +22,9 @@ counts ("en-GB" is "en"), because the voice decides the accent. White space is f
 from __future__ import annotations
 
 import difflib
+import functools
 import io
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +36,7 @@ import defusedxml
 import defusedxml.sax
 
 from vivavoce.text.characters import Change
+from vivavoce.text.prosody import NEUTRAL, Prosody
 from vivavoce.text.say_as import say_as
 from vivavoce.text.segments import (
     MAX_PAUSE,
@@ -52,7 +58,8 @@ ATTRIBUTES = {
     "p": ("xml:lang",),
     "s": ("xml:lang",),
     "break": ("time", "strength"),
-    "prosody": ("rate",),
+    "prosody": ("rate", "pitch", "range", "volume"),
+    "emphasis": ("level",),
     "say-as": ("interpret-as", "format"),
     "sub": ("alias",),
     "phoneme": ("ph", "alphabet"),
@@ -60,12 +67,16 @@ ATTRIBUTES = {
     "lang": ("xml:lang",),
 }
 NEEDED = {
-    **{"prosody": "rate", "say-as": "interpret-as", "sub": "alias", "phoneme": "ph"},
+    **{"say-as": "interpret-as", "sub": "alias", "phoneme": "ph"},
     **{"voice": "name", "lang": "xml:lang"},
 }
 READINGS = ("sub", "phoneme", "say-as")  # elements whose content is replaced by a reading
 ALPHABETS = ("ipa", "x-arpabet")
 RATES = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "fast": 1.25, "x-fast": 1.6, "default": 1.0}
+PITCHES = {"x-low": -4.0, "low": -2.0, "medium": 0.0, "high": 2.0, "x-high": 4.0, "default": 0.0}
+RANGES = {"x-low": 0.5, "low": 0.75, "medium": 1.0, "high": 1.3, "x-high": 1.6, "default": 1.0}
+VOLUMES = {"x-soft": -9.0, "soft": -5.0, "medium": 0.0, "loud": 4.0, "x-loud": 8.0, "default": 0.0}
+LEVELS = {"strong": 1.0, "moderate": 0.6, "none": 0.0, "reduced": 0.0}
 STRENGTHS = {
     "x-weak": PAUSE_NONE,
     "weak": PAUSE_COMMA,
@@ -182,6 +193,10 @@ class _Document(ContentHandler):
         unknown = [a for a in attributes if a not in ATTRIBUTES[name] and not (name == "speak" and a[:6] == "xmlns:")]
         for attribute in unknown:
             self._report(element, f"unknown attribute {attribute}{_perhaps(attribute, ATTRIBUTES[name])}", attribute)
+        if name == "prosody" and not any(attributes.get(a, "").strip() for a in ATTRIBUTES[name]):
+            if not unknown:
+                self._report(element, f"one of {', '.join(ATTRIBUTES[name])} is missing")
+            return False
         if name in NEEDED and not attributes.get(NEEDED[name], "").strip():
             if not unknown:
                 self._report(element, f"attribute {NEEDED[name]} is missing or empty")
@@ -199,8 +214,15 @@ class _Document(ContentHandler):
         if "xml:lang" in attributes:
             self._switch(lang=self._follow(element, "xml:lang", lambda a: parse_language(a["xml:lang"]), now.lang))
         if name == "prosody":
-            speed = self._follow(element, "rate", lambda a: parse_speed(now.speed * _rate(a["rate"])), now.speed)
-            self._switch(speed=speed)
+            if "rate" in attributes:
+                speed = self._follow(element, "rate", lambda a: parse_speed(now.speed * _rate(a["rate"])), now.speed)
+                self._switch(speed=speed)
+            for attribute in set(_PROSODY) & set(attributes):
+                inner = self._follow(element, attribute, functools.partial(_prosody, attribute), NEUTRAL)
+                self._switch(prosody=inner.within(self._state.prosody))
+        if name == "emphasis":
+            stress = self._follow(element, "level", _level, 0.0)
+            self._switch(prosody=replace(now.prosody, stress=stress))
         if name == "voice":
             self._switch(voice=self._follow(element, "name", lambda a: parse_voice_name(a["name"]), now.voice))
 
@@ -231,7 +253,8 @@ class _Document(ContentHandler):
                 self._gap = PAUSE_PARAGRAPH
             elif element.name == "s" and not spoken.endswith((".", "!", "?", "…")):
                 self._gap = max(self._gap, PAUSE_SENTENCE)
-        self._switch(lang=element.state.lang, voice=element.state.voice, speed=element.state.speed)
+        around = element.state
+        self._switch(lang=around.lang, voice=around.voice, speed=around.speed, prosody=around.prosody)
 
     def _reading(self, element: _Open, written: str) -> tuple[str, str, str]:
         """Return the words of a sub, phoneme or say-as, the name of the rule, and the phones."""
@@ -246,7 +269,7 @@ class _Document(ContentHandler):
         kind, lang = element.attributes["interpret-as"], self._state.lang or self._main
         return say_as(kind, element.attributes.get("format"), written, lang), f"say-as {kind}", ""
 
-    def _switch(self, **what: str | float | None) -> None:
+    def _switch(self, **what: str | float | Prosody | None) -> None:
         changed = replace(self._state, **what)  # type: ignore[arg-type]
         if changed != self._state:
             self._flush()
@@ -297,3 +320,51 @@ def _rate(written: str) -> float:
     if not rate.endswith("%"):
         return part
     return {"+": 100 + part, "-": 100 - part}.get(rate[0], part) / 100
+
+
+def _pitch(written: str) -> Prosody:
+    """Return a pitch, in semitones, as a percentage of the frequency or by name, as a prosody."""
+    pitch = written.strip()
+    if pitch in PITCHES:
+        return Prosody(pitch=PITCHES[pitch])
+    if m := re.fullmatch(r"([+-]?\d{1,3}(?:\.\d{0,9})?)st", pitch, re.ASCII):
+        return Prosody(pitch=float(m[1]))
+    if m := re.fullmatch(r"([+-]\d{1,3}(?:\.\d{0,9})?)%", pitch, re.ASCII):
+        return Prosody(pitch=12 * math.log2(max(0.01, 1 + float(m[1]) / 100)))
+    raise ValueError(f"pitch is {written!r}; it must be semitones such as +2st, +10%, or one of {', '.join(PITCHES)}")
+
+
+def _range(written: str) -> Prosody:
+    """Return a pitch range, as a percentage, a factor or by name, as a prosody."""
+    wide = written.strip()
+    if wide in RANGES:
+        return Prosody(range=RANGES[wide])
+    if m := re.fullmatch(r"([+-]\d{1,3}(?:\.\d{0,9})?)%", wide, re.ASCII):
+        return Prosody(range=1 + float(m[1]) / 100)
+    if re.fullmatch(r"\d(?:\.\d{0,9})?", wide, re.ASCII):
+        return Prosody(range=float(wide))
+    raise ValueError(f"range is {written!r}; it must be +30%, a factor or one of {', '.join(RANGES)}")
+
+
+def _volume(written: str) -> Prosody:
+    """Return a volume, in dB or by name, as a prosody."""
+    volume = written.strip()
+    if volume in VOLUMES:
+        return Prosody(energy=VOLUMES[volume])
+    if m := re.fullmatch(r"([+-]?\d{1,3}(?:\.\d{0,9})?)dB", volume, re.ASCII):
+        return Prosody(energy=float(m[1]))
+    raise ValueError(f"volume is {written!r}; it must be dB such as +6dB, or one of {', '.join(VOLUMES)}")
+
+
+def _prosody(attribute: str, attributes: dict[str, str]) -> Prosody:
+    return _PROSODY[attribute](attributes[attribute])
+
+
+def _level(attributes: dict[str, str]) -> float:
+    level = attributes.get("level", "moderate")
+    if level not in LEVELS:
+        raise ValueError(f"level is {level!r}; it must be one of {', '.join(LEVELS)}")
+    return LEVELS[level]
+
+
+_PROSODY: dict[str, Callable[[str], Prosody]] = {"pitch": _pitch, "range": _range, "volume": _volume}
