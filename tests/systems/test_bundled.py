@@ -83,6 +83,13 @@ def test_streaming_gives_the_same_samples(tts: vivavoce.TTS) -> None:
     assert np.array_equal(np.concatenate([p.samples for p in parts]), tts.speak(text, seed=5).samples)
 
 
+def test_a_message_without_any_comma_begins_with_a_part_of_it_if_that_is_urgent(tts: vivavoce.TTS) -> None:
+    text = "Press the button on the left to save the file or the one on the right to throw it away"
+    for early, first in ((True, "press the button on the left to save the file"), (False, text.lower())):
+        request = tts.begin(text, "celeste", early=early).next_request()
+        assert request is not None and request.piece.text == first
+
+
 def test_each_voice_is_nearest_to_itself(tts: vivavoce.TTS) -> None:
     from vivavoce.models.speaker_torch import load_speaker_encoder
 

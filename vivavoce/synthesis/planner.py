@@ -245,7 +245,7 @@ class Planner:
         pieces = split(text, limit, measure)
         long, seconds = (EARLY_LONG_SECONDS, EARLY_FIRST_SECONDS) if early else (LONG_SECONDS, FIRST_SECONDS)
         if first and (block.more or measure(text) > long):
-            pieces[:1] = _short_start(pieces[0], limit, measure, seconds)
+            pieces[:1] = _short_start(pieces[0], limit, measure, seconds, anywhere=early)
         candidates = self._fit_to_limit(_drafts(pieces, marks), voice, options.speed)
         candidates = self._join_short(candidates, voice, options.speed)
         candidates = _with_phones(candidates, block)
@@ -386,11 +386,17 @@ def _within(planned: Iterator[PlannedPiece], limit: float) -> list[PlannedPiece]
     return pieces
 
 
-def _short_start(first: Piece, limit: float, measure: Callable[[str], float], seconds: float) -> list[Piece]:
-    """Cut the first piece of a long text into one of about `seconds` and the rest, if a clause ends there."""
+def _short_start(
+    first: Piece, limit: float, measure: Callable[[str], float], seconds: float, anywhere: bool = False
+) -> list[Piece]:
+    """Cut the first piece of a long text into one of about `seconds` and the rest, if a clause ends there.
+
+    anywhere: without a clause that ends, cut before a conjunction or between two words.
+    """
     for longer in (1.0, 1.5, 2.0, 3.0):  # some delay is better than a cut within a clause
         head, *rest = split(first.text, limit, measure, first_limit=min(limit, longer * seconds))
-        if rest and not head.text[-1].isalnum() and measure(head.text) >= SHORTEST_SECONDS:
+        ends = not head.text[-1].isalnum() or (anywhere and longer >= 2.0)
+        if rest and ends and measure(head.text) >= SHORTEST_SECONDS:
             return [head, *rest[:-1], dataclasses.replace(rest[-1], pause=first.pause)]
     return [first]
 
