@@ -234,7 +234,7 @@ class Studio:
         if not self.running(name) or number is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(number, signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+            os.kill(number, signal.SIGTERM)  # training saves a checkpoint; other stages lose what they are at
         end = time.monotonic() + GRACE
         while self.running(name) and time.monotonic() < end:
             time.sleep(0.05)
@@ -308,7 +308,7 @@ class Studio:
 
     def _failed(self, name: str) -> bool:
         process = self._processes.get(name)
-        return process is not None and process.poll() not in (None, 0, 130, -signal.SIGINT, -signal.SIGTERM, -9)
+        return process is not None and process.poll() not in (None, 0, 130, 143, -signal.SIGINT, -signal.SIGTERM, -9)
 
     def _last_line(self, folder: Path) -> str:
         try:
