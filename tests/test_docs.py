@@ -88,6 +88,7 @@ NOT_RUN = {
     r"vivavoce (--voice me |voices (add|info|export|remove))": "needs a trained voice; tests/test_voice_bundles.py",
     r"vivavoce (train .*me-voice|export runs/me |--model my-model --ref)": "needs a run of train-voice",
     r"vivavoce --url": "needs the network",
+    r"vivavoce .*--model models/prosody": "needs a model trained with prosody; tests/systems/test_prosody.py",
     r"vivavoce export my-model my-model/onnx": "takes minutes; tests/systems/test_onnx.py does it on a small model",
 }
 # Commands that are not run if one of these packages is missing.
@@ -97,6 +98,7 @@ NEEDS = {
     r"vivavoce .*(--format|--backend) onnx|vivavoce .*--model graphs": ("onnxruntime", "onnxscript"),
     r"vivavoce train|accelerate": ("accelerate",),
     r"python benchmarks/batch": ("psutil",),
+    r"python benchmarks/prosody": ("parselmouth",),
 }
 
 # Commands that are run once, however many pages show them: they are slow, and leave no file that a page needs.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -96,3 +99,13 @@ def test_an_instruction_is_followed_as_far_as_its_words_are_known(
 ) -> None:
     assert parse_instructions(text) == (asked, unknown)
     assert "slowly" in VOCABULARY and "cheerfully" not in VOCABULARY
+
+
+def test_the_page_lists_the_styles_and_the_vocabulary() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "prosody.md").read_text(encoding="utf-8")
+    for name, style in STYLES.items():
+        signs = [f"{value:+g}".replace("-", "−") if value else "0" for value in (style.pitch, style.energy)]
+        assert f"| {name} | {signs[0]} | {style.range:g} | {signs[1]} dB | {style.pace:g} |" in page
+    listed = re.findall(r"^- (.+(?:;|,).+)$", page, re.MULTILINE)
+    words = {word for line in listed for word in re.split(r"[;,] ", line)}
+    assert words | set(STYLES) == set(VOCABULARY)
