@@ -1,8 +1,8 @@
 """Labels for prosody: pitch, range, energy and pace that are drawn for a line, and how a teacher follows them.
 
 Both teachers compute durations, F0 and energy as tensors and turn them into sound afterwards. `part` cuts their graphs
-there, so that these tensors can be changed in between. F0 and durations are followed exactly; what one unit of the
-energy tensor is in dB was measured (`DB_PER_UNIT` of each teacher).
+there, so that these tensors can be changed in between. F0 and durations are followed; what one unit of the energy
+tensor is in dB was measured (`DB_PER_UNIT` of each teacher).
 """
 
 from __future__ import annotations
@@ -133,12 +133,13 @@ def lengths(durations: Curve, owners: Owners, labels: Labels) -> Curve:
 
 
 def followed(
-    pitch: Curve, energy: Curve, durations: Curve, owners: Owners, labels: Labels, db_per_unit: float
+    pitch: Curve, energy: Curve, durations: Curve, owners: Owners, labels: Labels, db_per_unit: float | None
 ) -> tuple[Curve, Curve, Curve]:
     """F0 in Hz [N] and energy [N] for labels, from the teacher's own, and the gain [N] that the sound needs besides.
 
     N is a multiple of the durations' sum. At -6 dB of energy alone the teacher's voice is rough, so it gets EFFORT of
-    what is asked, and the gain is the rest.
+    what is asked, and the gain is the rest. `db_per_unit` None: the teacher's sound does not follow its energy, so the
+    gain is all.
     """
     rate = round(len(pitch) / float(durations.sum()))
     each = []  # pitch, range and energy of each token
@@ -156,8 +157,8 @@ def followed(
         mean = semitones[voiced].mean()
         moved = np.clip((semitones - mean) * wide, -WIDEST, WIDEST) + mean + shift
         changed[voiced] = 2 ** (moved[voiced] / 12)
-    gain = 10 ** ((1 - EFFORT) * level / 20)
-    effort = (energy + EFFORT * level / db_per_unit).astype(np.float32)
+    gain = 10 ** ((1 - EFFORT if db_per_unit else 1) * level / 20)
+    effort = (energy + EFFORT * level / db_per_unit if db_per_unit else energy).astype(np.float32)
     return changed.astype(np.float32), effort, gain.astype(np.float32)
 
 

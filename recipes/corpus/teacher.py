@@ -40,7 +40,8 @@ MAX_PHONEMES = 500  # the voices' tables end at 510
 DURATIONS = "/encoder/Clip_output_0"
 PITCH = "/encoder/F0_proj/Conv_output_0"
 ENERGY = "/encoder/N_proj/Conv_output_0"
-DB_PER_UNIT = 2.95  # of energy
+# Of energy: the decoder normalises each utterance, so that a constant change of the tensor has no effect on the level.
+DB_PER_UNIT = None
 
 # The int8 network of the kokoro-onnx project's release model-files-v1.0, as four wheels on PyPI carry it in parts.
 MODEL = "kokoro-v1.0.int8.onnx"

@@ -77,8 +77,9 @@ def test_output_in_every_format(extension: str) -> None:
 
 def test_options_reach_the_model(system: Tones) -> None:
     flags = "--steps 5 --method euler --cfg 0 --sway-coef -0.25 --temperature 0.5 --speed 1.5 --seed 9"
+    flags += " --energy +3dB"
     assert vivavoce("Hello there.", "-o", "a.wav", *flags.split()) == 0
-    expected = SpeakOptions("celeste", 5, "euler", 0.0, -0.25, temperature=0.5, speed=1.5, seed=9)
+    expected = SpeakOptions("celeste", 5, "euler", 0.0, -0.25, temperature=0.5, speed=1.5, energy=3.0, seed=9)
     assert system.asked[0].options == expected
 
 

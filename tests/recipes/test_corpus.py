@@ -288,6 +288,21 @@ def test_a_line_always_gets_the_same_prosody(recipe: Recipe) -> None:
     assert 50 < sum(labels.phrase is not None for labels in drawn) < 130
 
 
+def test_a_teacher_whose_sound_ignores_its_energy_gets_a_gain(recipe: Recipe) -> None:
+    followed, lengths = recipe.prosody.followed, recipe.prosody.lengths
+    owners = [(-1, False), (0, True), (1, True), (-1, False)]
+    labels = recipe.prosody.Labels(recipe.prosody.Controls(pitch=12.0, energy=-6.0, pace=0.5))
+    durations = lengths(np.array([2, 3, 4, 2], np.float32), owners, labels)
+    assert durations.tolist() == [4, 6, 8, 4]
+    pitch, energy = np.full(44, 100, np.float32), np.zeros(44, np.float32)
+    pitch[:8] = 0  # unvoiced
+    for unit, share in ((3.0, 0.5), (None, 1.0)):
+        higher, effort, gain = followed(pitch, energy, durations, owners, labels, unit)
+        assert higher[:8].tolist() == [0] * 8 and higher[8:] == pytest.approx(200, rel=1e-4)
+        assert 20 * np.log10(gain) == pytest.approx(-6 * share, abs=1e-3)
+        assert effort == pytest.approx(-1 if unit else 0)
+
+
 def test_sound_that_is_made_quieter_has_less_energy(recipe: Recipe) -> None:
     labels = recipe.prosody.Labels(recipe.prosody.Controls(energy=6.0), (0, 2, recipe.prosody.Controls()))
     assert labels.quieter(0.5).meta()["prosody"]["energy"] == pytest.approx(-0.02, abs=0.01)

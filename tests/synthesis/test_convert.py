@@ -105,6 +105,7 @@ def test_the_command_line_converts(models: Path, tmp_path: Path, capsys: Out) ->
         ({"audio": "absent.wav"}, "absent.wav: no such file"),
         ({"whisper": "absent.pt"}, "absent.pt: no such file"),
         ({"speed": 2.0}, "speed is given; a converted recording keeps its own"),
+        ({"pitch": 2.0}, "pitch is given; a converted recording keeps its own"),
         ({"semantic": "bundled"}, "not the Whisper that the semantic model bundled was trained for"),
     ],
 )

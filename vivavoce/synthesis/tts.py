@@ -398,8 +398,9 @@ class TTS:
             check_converts(self.system, self.model)
         else:
             check_times(self.system, self.model)
-        if "speed" in options:
-            raise ValueError("speed is given; a converted recording keeps its own")
+        for name in ("speed", "pitch", "pitch_range", "energy", "pace"):
+            if name in options:
+                raise ValueError(f"{name} is given; a converted recording keeps its own")
         planner, chosen = self.planner(voice, lang=lang, seed=seed, **options)
         rate = self.sample_rate
         samples, rate = audio if isinstance(audio, tuple) else (read(audio, rate), rate)
