@@ -16,8 +16,8 @@ r"""Parse tags in plain text into `Segment`s: pauses, spelling, readings, voices
 Tags are in lower case. A bracket is treated as a tag if it has the name of a tag and a colon, starts with the word
 pause, closes one of these, or holds just a language code. What can only be a misspelt tag is an error that names its
 place: [voice:], [pause], [vioce:nash], [puase 500ms], [speed 0.9], [Voice:nash], [fr-FR], [/speed] without a start,
-[xx] if no language has that code. All other brackets are text: [1], [sic], [Footnote], [Pause for laughter],
-[he or she], [US], [to].
+[xx] if no language has that code, [Pitch +2], [pich +2], [pitch:+2], [emph]. All other brackets are text: [1], [sic],
+[Footnote], [Pause for laughter], [range 5 miles], [em dash], [he or she], [US], [to].
 
 A few codes are also words, units or numerals that people put into brackets: [he], [it], [km], [vi]. They are text, with
 a warning, unless the text has an unambiguous language tag such as [en], [/it] or [lang:it].
@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 from vivavoce.text.characters import Change
 from vivavoce.text.english_tables import name_set
 from vivavoce.text.languages import WHISPER_LANGUAGES
-from vivavoce.text.prosody import NEUTRAL, Prosody, parse_energy, parse_factor, parse_pitch
+from vivavoce.text.prosody import NEUTRAL, STYLES, Prosody, parse_energy, parse_factor, parse_pitch
 from vivavoce.text.segments import (
     Segment,
     append_segment,
@@ -66,6 +66,12 @@ SHAPES = {
 }
 
 PROSODY = {"pitch": "[pitch +2]", "range": "[range 1.3]", "energy": "[energy +3]", "em": "[em]"}
+# What a prosody tag can have after its name. A number before any other word is text: [range 5 miles].
+_AMOUNT = re.compile(
+    r"[+\u2212-]?(?:\d+(?:\.\d*)?|\.\d+)\s?(?:st|semitones?|db)?|[+\u2212-][\d.]+\s?(?:%|hz|x)", re.IGNORECASE
+)
+# One that nobody writes after another word, as in [patch 2] or [volume 3].
+_SURE = re.compile(r"[+\u2212-].+|.*(?:st|semitones?|db)", re.IGNORECASE)
 
 # Language codes that also occur in brackets as words, units, numerals or forum tags.
 DOUBTFUL = name_set(
@@ -116,6 +122,8 @@ class MarkupParser:
         self._strict = strict
         self._state = Segment("")  # what the tags so far set
         self._has_speed = False
+        self._open: set[str] = set()  # prosody tags without their end so far
+        self._as_text: dict[str, str] = {}  # brackets that were text although they begin with the name of a tag
         self._has_language = False  # whether an unambiguous language tag was seen
         self._warned: set[str] = set()
         self._line, self._column = 1, 1  # where this part starts
@@ -196,12 +204,18 @@ class MarkupParser:
         if name == "speed" and self._has_speed:
             self._has_speed = False
             return self._switch(speed=1.0)
-        if name in PROSODY and self._state.prosody != (plain := _neutral(self._state.prosody, name)):
-            return self._switch(prosody=plain)
+        if name in self._open:
+            self._open.remove(name)
+            return self._switch(prosody=_neutral(self._state.prosody, name))
         if self._state.lang is not None and name in ("lang", self._state.lang):
             return self._switch(lang=None)
         if name in SHAPES or name in PROSODY or name in WHISPER_LANGUAGES:
-            raise ValueError(f"there is no open tag that it could close{_PLAIN}")
+            text = f": {self._as_text[name]} is no tag; use the form {PROSODY[name]}" if name in self._as_text else ""
+            raise ValueError(f"there is no open tag that it could close{text}{_PLAIN}")
+        if name.lower() in SHAPES or name.lower() in PROSODY:
+            raise ValueError(f"tags are in lower case; use [/{name.lower()}]{_PLAIN}")
+        if name in EMPHASES:
+            raise ValueError(f"unknown tag; did you mean [/em]?{_PLAIN}")
         near = _near(name, (*SHAPES, *PROSODY))
         if near or (re.fullmatch("[a-z]{2}", name) and name not in WORDS):
             raise ValueError(f"unknown tag; did you mean [/{near or 'fr'}]?{_PLAIN}")
@@ -222,11 +236,11 @@ class MarkupParser:
                     raise ValueError(f"the duration is missing; use the form {SHAPES['pause']}{_PLAIN}")
                 self._flush(parse_seconds(value))
                 return True
-            if name == "em" and not value:
-                return self._switch(prosody=replace(self._state.prosody, stress=1.0))
-            if name in PROSODY and re.match(r"[+-]?\.?\d", value):
-                return self._switch(prosody=replace(self._state.prosody, **{name: _PARSERS[name](value)}))
+            if name in PROSODY and self._change(name, value.strip()):
+                return True
             _refuse_unnamed(name, value)
+            if name in PROSODY:
+                self._as_text[name] = _shorten(m[0])
         return self._code(m)
 
     def _named(self, name: str, value: str) -> bool:
@@ -251,6 +265,21 @@ class MarkupParser:
         reading, phones = parse_pronounced(written, words)
         return self._read_as("say", written, reading, phones)
 
+    def _change(self, name: str, value: str) -> bool:
+        """Apply a prosody tag."""
+        if name == "em":
+            if value in LEVELS or _AMOUNT.fullmatch(value):
+                raise ValueError(f"the tag has no value, but {value!r} follows; use the form {PROSODY[name]}{_PLAIN}")
+            if value:
+                return False
+            changed = replace(self._state.prosody, stress=1.0)
+        elif _AMOUNT.fullmatch(value):
+            changed = replace(self._state.prosody, **{name: _PARSERS[name](value)})
+        else:
+            return False
+        self._open.add(name)
+        return self._switch(prosody=changed)
+
     def _code(self, m: re.Match[str]) -> bool:
         """Apply a language code."""
         code = m[1]
@@ -271,6 +300,11 @@ class MarkupParser:
         return False
 
 
+EMPHASES = ("emph", "emphasis")  # what others call [em]
+LEVELS = ("strong", "moderate", "reduced", "none")  # of SSML's emphasis
+# What has another tag, or none, and the form to use
+OTHERS = {"pace": "[speed:0.9]", "volume": PROSODY["energy"]}
+
 _PLAIN = r"; write \[ for a literal bracket"
 
 
@@ -289,7 +323,8 @@ def _neutral(prosody: Prosody, name: str) -> Prosody:
 
 def _refuse_open(body: str) -> None:
     """Raise an error for a tag without its closing bracket."""
-    if re.match(r"pause\s+\.?\d|(?:spell|say|voice|speed|lang):\S", body):
+    unclosed = r"pause\s+\.?\d|(?:spell|say|voice|speed|lang):\S|(?:pitch|range|energy)\s+(?:[+\u2212-]\.?\d|\d*\.\d)"
+    if re.match(unclosed, body):
         raise ValueError(f"] is missing; a tag must end on its line and cannot contain another{_PLAIN}")
 
 
@@ -297,6 +332,9 @@ def _refuse_named(name: str, value: str) -> None:
     """Raise an error for a misspelt name before a colon."""
     if name.lower() in SHAPES and not value[:1].isspace():
         raise ValueError(f"tags are in lower case; use the form {SHAPES[name.lower()]}{_PLAIN}")
+    if name.lower() in PROSODY and value and (not value[0].isspace() or _SURE.fullmatch(value.strip())):
+        raise ValueError(f"the tag has no colon; use the form {PROSODY[name.lower()]}{_PLAIN}")
+    _refuse_prosody(name, value.strip())
     likely = [tag for tag in SHAPES if tag != "pause" or value[:1].isdigit()]  # "[cause: …]" is text
     near = _near(name, likely) or ("say" if "|" in value and difflib.get_close_matches(name, ["say"]) else "")
     if near:
@@ -312,6 +350,25 @@ def _refuse_unnamed(name: str, value: str) -> None:
         raise ValueError(f"unknown tag; did you mean [pause {value}]?{_PLAIN}")
     if (counted and name == "speed") or (name == "lang" and value in WHISPER_LANGUAGES):
         raise ValueError(f"a colon is missing; use [{name}:{value}]{_PLAIN}")
+    if name == "Em" and not value:  # [EM] is an abbreviation
+        raise ValueError(f"tags are in lower case; use the form {PROSODY['em']}{_PLAIN}")
+    if name in EMPHASES and not value:
+        raise ValueError(f"unknown tag; did you mean {PROSODY['em']}?{_PLAIN}")
+    _refuse_prosody(name, value.strip())
+
+
+def _refuse_prosody(name: str, value: str) -> None:
+    """Raise an error for a misspelt prosody tag, and for the name of an option that is no tag."""
+    amount = bool(_AMOUNT.fullmatch(value))
+    sure = amount and bool(_SURE.fullmatch(value))
+    if name != name.lower() and name.lower() in _PARSERS and (sure or (amount and "." in value)):
+        raise ValueError(f"tags are in lower case; use the form {PROSODY[name.lower()]}{_PLAIN}")
+    if (sure and name in OTHERS) or (amount and name == "pace" and "." in value):
+        raise ValueError(f"there is no such tag; use the form {OTHERS[name]}{_PLAIN}")
+    if name == "style" and value in STYLES:
+        raise ValueError(f"a style is an option for the whole text, --style {value}, and no tag{_PLAIN}")
+    if sure and name not in PROSODY and (near := _near(name, _PARSERS)):
+        raise ValueError(f"unknown tag; did you mean {PROSODY[near]}?{_PLAIN}")
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -105,12 +105,12 @@ def parse_factor(written: str, name: str) -> float:
 
 
 def _parse(written: str, name: str, unit: str, example: str) -> float:
-    m = re.fullmatch(rf"([+-]?(?:\d{{1,3}}(?:\.\d{{0,9}})?|\.\d{{1,9}}))\s?(?:{unit})", written.strip(), re.ASCII)
-    bare = re.fullmatch(r"[+-]?(?:\d{1,3}(?:\.\d{0,9})?|\.\d{1,9})", written.strip(), re.ASCII)
-    if m is None and bare is None:
+    # U+2212 is the minus of typesetters
+    plain = written.strip().replace("\u2212", "-")
+    m = re.fullmatch(rf"([+-]?(?:\d{{1,3}}(?:\.\d{{0,9}})?|\.\d{{1,9}}))(?:\s?(?:{unit}))?", plain, re.ASCII)
+    if m is None:
         raise ValueError(f"{name} is {written!r}; use a form such as {example}")
-    value = float(m[1]) if m is not None else float(written)
-    return float(getattr(Prosody(**{name: value}), name))
+    return float(getattr(Prosody(**{name: float(m[1])}), name))
 
 
 def described(prosody: Prosody) -> list[str]:
@@ -139,11 +139,11 @@ def parse_style(name: str) -> Prosody:
     return STYLES[name]
 
 
-# Words of an instruction in plain English, and what they ask for. Longer ones come first.
-_WORDS: dict[str, Prosody] = {
+# Words of an instruction in plain English, and what they ask for.
+WORDS: dict[str, Prosody] = {
     **STYLES,
     **dict.fromkeys(("calmly", "relaxed"), STYLES["calm"]),
-    **dict.fromkeys(("lively", "livelier", "animated", "expressive", "energetic", "energetically"), STYLES["lively"]),
+    **dict.fromkeys(("livelier", "animated", "expressive", "energetic", "energetically"), STYLES["lively"]),
     **dict.fromkeys(("flatly", "flatter", "monotone", "monotonous"), STYLES["flat"]),
     **dict.fromkeys(("softly", "softer", "gently", "gentle"), STYLES["soft"]),
     **dict.fromkeys(("firmly",), STYLES["firm"]),
@@ -154,23 +154,32 @@ _WORDS: dict[str, Prosody] = {
     **dict.fromkeys(("higher", "high-pitched"), Prosody(pitch=2.0)),
     **dict.fromkeys(("lower", "deeper", "low-pitched"), Prosody(pitch=-2.0)),
 }
-VOCABULARY = tuple(sorted(_WORDS))
 _FILLERS = frozenset(
     "speak say talk read be sound in with a an the and but very more please voice tone way manner this it text at pace "
     "pitch speed volume".split()
 )
-_NEGATIONS = frozenset("not no never don't without less too".split())
+# "isn't" and its like count, too; "less" and "too" turn what follows them round
+_NEGATIONS = frozenset(
+    "not no never cannot neither nor none nothing without avoid avoids avoiding refrain stop hardly less too "
+    "dont cant isnt arent mustnt shouldnt".split()
+)
 
 
 def parse_instructions(text: str) -> tuple[Prosody, list[str]]:
     """Return what an instruction in plain English asks for, and the words of it that are not understood.
 
-    Only the words of VOCABULARY count. A negated instruction is not followed at all, rather than the other way round.
+    Of a sentence with a negation, no word is understood, for it is not clear how far the negation reaches.
     """
-    words = re.findall(r"[\w'-]+", text.lower().replace("’", "'"))
-    if any(word in _NEGATIONS for word in words):
-        return NEUTRAL, words
-    asked = NEUTRAL
-    for prosody in dict.fromkeys(_WORDS[word] for word in words if word in _WORDS):
-        asked = prosody.within(asked)
-    return asked, [word for word in words if word not in _WORDS and word not in _FILLERS]
+    asked: dict[Prosody, None] = {}
+    unknown: list[str] = []
+    for sentence in re.split(r"[.!?;\n]", text.lower().replace("\u2019", "'")):
+        words = re.findall(r"[\w'-]+", sentence)
+        if any(word in _NEGATIONS or word.endswith("n't") for word in words):
+            unknown += words
+            continue
+        asked.update(dict.fromkeys(WORDS[word] for word in words if word in WORDS))
+        unknown += [word for word in words if word not in WORDS and word not in _FILLERS]
+    found = NEUTRAL
+    for prosody in asked:
+        found = prosody.within(found)
+    return found, unknown
