@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import math
+import numbers
 import os
 import types
 import typing
@@ -118,6 +119,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
+_TYPES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
+
+
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Convert a value from JSON to the type of a field's annotation."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -137,7 +141,7 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return tuple(_convert(v, args[0], where) for v in value)
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else hint.from_dict(value, where)  # type: ignore[union-attr,arg-type]
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if hint is float and isinstance(value, numbers.Real) and not isinstance(value, bool):  # NumPy's, too
         try:
             number = float(value)
         except OverflowError:
@@ -145,8 +149,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         if not math.isfinite(number):  # Python's JSON reads NaN and Infinity
             raise ValueError(f"{where} is {_shown(value)}; it must be a finite number")
         return number
-    if hint in (int, float, str, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
-        raise ValueError(f"{where} is {_shown(value)}; it must be {'a' if hint is not int else 'an'} {hint.__name__}")
+    if hint is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if hint in _TYPES and (hint in (int, float) or not isinstance(value, hint)):
+        raise ValueError(f"{where} is {_shown(value)}; it must be {_TYPES[hint]}")
     return value
 
 
@@ -176,8 +182,9 @@ class MelConfig(Config):
         return self.sample_rate / self.hop
 
 
-# What models are trained with is half of that: 3 semitones, 0.6 to 1.5, 6 dB, 0.8 to 1.25.
-PROSODY_LIMITS = {"pitch": (-6.0, 6.0), "pitch_range": (0.3, 2.0), "energy": (-12.0, 12.0), "pace": (0.5, 2.0)}
+# Models are trained with less: 3 semitones, 0.6 to 1.5, 6 dB, 0.8 to 1.25. Speech that is more than 8 dB louder than
+# VOICE_DB would clip.
+PROSODY_LIMITS = {"pitch": (-6.0, 6.0), "pitch_range": (0.3, 2.0), "energy": (-12.0, 8.0), "pace": (0.5, 2.0)}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,15 @@ def test_energy_makes_speech_louder_where_it_is_asked_for(tts: TTS, voice: Voice
     assert change == pytest.approx([0, 0, 0, -9], abs=0.1)
 
 
+def test_a_loud_word_leaves_the_others_as_they_are(tts: TTS, voice: Voice) -> None:
+    plain, loud = (tts.speak(f"Say it {tag}again, please.", voice, seed=1) for tag in ("", "[energy +8]"))
+    first = slice(0, int(plain.words[1].start * RATE))
+    assert audio.rms_db(loud.samples[first]) == pytest.approx(audio.rms_db(plain.samples[first]), abs=0.5)
+    assert np.abs(loud.samples).max() <= 0.951
+    with pytest.raises(ValueError, match=r"energy is 9.0; it must be from -12 to 8"):
+        tts.speak("Say it again.", voice, energy=9)
+
+
 def test_each_voice_continues_from_its_own_last_piece(tts: TTS, system: Tones, voice: Voice) -> None:
     tts.speak("One of us. [voice:nash]Two of us. [/voice]Three of us. [voice:nash]Four of us.", voice)
     memories = [(job.voice.name, job.memory) for job in system.asked]

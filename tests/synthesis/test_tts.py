@@ -99,7 +99,7 @@ def test_options_left_out_are_the_models_own(tts: TTS, system: Tones, voice: Voi
 
 
 def test_speed_changes_the_length(tts: TTS, voice: Voice) -> None:
-    slow, fast = (tts.speak("The road was empty.", voice, speed=s).duration for s in (0.5, 2.0))
+    slow, fast = (tts.speak("The road was empty.", voice, speed=s).duration for s in (np.float32(0.5), 2.0))
     assert slow == pytest.approx(4 * fast, rel=0.01)
 
 
@@ -160,7 +160,9 @@ def test_text_with_nothing_to_say_is_refused(tts: TTS, system: Tones, voice: Voi
         ({"speed": float("nan")}, "speed is nan"),
         ({"seed": -1}, "seed is -1"),
         ({"method": "heun"}, "heun.*euler"),
-        ({"cfg": "strong"}, "cfg is 'strong'"),
+        ({"cfg": "strong"}, "cfg is 'strong'; it must be a number"),
+        ({"energy": "2"}, "energy is '2'; it must be a number"),
+        ({"energy": True}, "energy is True; it must be a number"),
     ],
 )
 def test_bad_options_are_refused_before_the_stream_is_read(

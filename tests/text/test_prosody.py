@@ -36,7 +36,7 @@ def test_neutral_is_zero_and_the_limits_of_training_are_one() -> None:
     [
         ({"pitch": 7}, "pitch is 7; it must be from -6 to 6 semitones"),
         ({"range": 0}, "range is 0; it must be from 0.3 to 2"),
-        ({"energy": float("nan")}, "energy is nan; it must be from -12 to 12 dB"),
+        ({"energy": float("nan")}, "energy is nan; it must be from -12 to 8 dB"),
         ({"pace": 3}, "pace is 3; it must be from 0.5 to 2"),
     ],
 )

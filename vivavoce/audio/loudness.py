@@ -55,11 +55,11 @@ class Meter:
 
 
 class Limiter:
-    """Applies a gain to sound that comes in parts. At peaks that would pass PEAK it gives way, over a few ms."""
+    """Applies a gain to sound that comes in parts. At peaks that would pass `peak` dBFS it gives way, over a few ms."""
 
-    def __init__(self, gain_db: float, sample_rate: int) -> None:
+    def __init__(self, gain_db: float, sample_rate: int, peak: float = PEAK) -> None:
         self._gain, self._size = 10 ** (gain_db / 20), max(1, round(_WINDOW * sample_rate))
-        self._ceiling = 10 ** (PEAK / 20)
+        self._ceiling = 10 ** (peak / 20)
         self._rest = np.zeros(0, np.float32)
         self._left = 1.0  # the gain at the start of the rest
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vivavoce.audio.dsp import Samples, join, level, rms_db
+from vivavoce.audio.loudness import Limiter
 from vivavoce.synthesis.checks import Check, Fault, check, speech_level
 from vivavoce.synthesis.plan import PlannedPiece, shorten
 from vivavoce.synthesis.prefetch import StopToken
@@ -168,7 +170,8 @@ class Synthesizer:
         """Bring the speech to VOICE_DB, and to the energy that is asked for.
 
         Pauses do not count, so that a piece with pauses is not louder than others. A model that reads the energy of
-        characters makes the loud ones louder itself; for another, the gain follows them in time.
+        characters makes the loud ones louder itself; for another, the gain follows them in time. Peaks of louder speech
+        are limited one by one, so that the rest keeps its level.
         """
         wave, rate = np.asarray(result.samples, np.float32), self.system.sample_rate
         pauses = speech_level(wave, rate) - rms_db(wave)
@@ -178,9 +181,17 @@ class Synthesizer:
             times = np.arange(len(wave)) / rate
             middles = (np.concatenate([[result.start], result.ends[:-1]]) + result.ends) / 2
             gain = (10 ** (np.interp(times, middles, energies) / 20)).astype(np.float32)
-            wave = level(wave, VOICE_DB - pauses) * gain
-            return wave * np.float32(min(1.0, 0.95 / float(np.abs(wave).max(initial=0.95))))
-        return level(wave, VOICE_DB - pauses + 10 * float(np.log10(np.mean(10 ** (energies / 10)))))
+            return _limited(level(wave, VOICE_DB - pauses) * gain, rate)
+        gain_db = 10 * float(np.log10(np.mean(10 ** (energies / 10))))
+        if gain_db <= 0:
+            return level(wave, VOICE_DB - pauses + gain_db)
+        return _limited(level(wave, VOICE_DB - pauses) * np.float32(10 ** (gain_db / 20)), rate)
+
+
+def _limited(wave: Samples, sample_rate: int) -> Samples:
+    """Return samples [S] whose peaks are at most 0.95."""
+    limiter = Limiter(0.0, sample_rate, peak=20 * math.log10(0.95))
+    return np.concatenate([limiter.add(wave), limiter.finish()])
 
 
 def silence(samples: int, sample_rate: int, seed: int | None = None) -> Iterator[Speech]:

@@ -24,6 +24,18 @@ ENERGY = 6.0  # dB
 PACE = 1.25
 
 
+class ProsodyRange(ValueError):
+    """A number out of range. right: the range in words."""
+
+    def __init__(self, name: str, value: float, right: str) -> None:
+        super().__init__(f"{name} is {value}; it must be {right}")
+        self.right = right
+
+
+class NoProsody(ValueError):
+    """A pitch or a range is asked of a model that has no prosody conditions."""
+
+
 @dataclass(frozen=True)
 class Prosody:
     """How a stretch of speech differs from the voice's own reading; the defaults are neutral."""
@@ -38,7 +50,7 @@ class Prosody:
         for name, low, high, unit in LIMITS:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; it must be from {low:g} to {high:g}{unit}")
+                raise ProsodyRange(name, value, f"from {low:g} to {high:g}{unit}")
 
     @property
     def neutral(self) -> bool:

@@ -6,7 +6,7 @@
     prosody                           rate="x-slow" to "x-fast", "80%", "+10%", "0.8"; nested rates multiply;
                                       pitch="x-low" to "x-high", "+2st", "-10%";
                                       range="x-low" to "x-high", "+30%", "0.8"; volume="x-soft" to "x-loud", "+6dB"
-    emphasis                          level="strong", "moderate", "none" or "reduced"
+    emphasis                          level="strong", "moderate" or "none"
     say-as                            interpret-as and format as in `say_as`
     sub                               alias="the reading"
     phoneme                           ph="ˈɛndʒɪn"; alphabet="ipa", the default, or "x-arpabet"
@@ -35,8 +35,9 @@ from xml.sax.xmlreader import InputSource, Locator
 import defusedxml
 import defusedxml.sax
 
+from vivavoce.config import SPEEDS
 from vivavoce.text.characters import Change
-from vivavoce.text.prosody import NEUTRAL, Prosody
+from vivavoce.text.prosody import NEUTRAL, Prosody, ProsodyRange
 from vivavoce.text.say_as import say_as
 from vivavoce.text.segments import (
     MAX_PAUSE,
@@ -48,7 +49,6 @@ from vivavoce.text.segments import (
     parse_pronounced,
     parse_reading,
     parse_seconds,
-    parse_speed,
     parse_voice_name,
 )
 from vivavoce.text.split import PAUSE_CLAUSE, PAUSE_COMMA, PAUSE_NONE, PAUSE_PARAGRAPH, PAUSE_SENTENCE
@@ -76,7 +76,7 @@ RATES = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "fast": 1.25, "x-fast": 1.6,
 PITCHES = {"x-low": -4.0, "low": -2.0, "medium": 0.0, "high": 2.0, "x-high": 4.0, "default": 0.0}
 RANGES = {"x-low": 0.5, "low": 0.75, "medium": 1.0, "high": 1.3, "x-high": 1.6, "default": 1.0}
 VOLUMES = {"x-soft": -9.0, "soft": -5.0, "medium": 0.0, "loud": 4.0, "x-loud": 8.0, "default": 0.0}
-LEVELS = {"strong": 1.0, "moderate": 0.6, "none": 0.0, "reduced": 0.0}
+LEVELS = {"strong": 1.0, "moderate": 0.6, "none": 0.0}
 STRENGTHS = {
     "x-weak": PAUSE_NONE,
     "weak": PAUSE_COMMA,
@@ -214,12 +214,13 @@ class _Document(ContentHandler):
         if "xml:lang" in attributes:
             self._switch(lang=self._follow(element, "xml:lang", lambda a: parse_language(a["xml:lang"]), now.lang))
         if name == "prosody":
-            if "rate" in attributes:
-                speed = self._follow(element, "rate", lambda a: parse_speed(now.speed * _rate(a["rate"])), now.speed)
-                self._switch(speed=speed)
-            for attribute in set(_PROSODY) & set(attributes):
-                inner = self._follow(element, attribute, functools.partial(_prosody, attribute), NEUTRAL)
-                self._switch(prosody=inner.within(self._state.prosody))
+            for attribute in attributes:  # in the order of the document: a strict parser reports the first wrong one
+                if attribute == "rate":
+                    speed = self._follow(element, "rate", lambda a: _speed(now.speed, a["rate"]), now.speed)
+                    self._switch(speed=speed)
+                elif attribute in _PROSODY:
+                    inner = self._follow(element, attribute, functools.partial(_prosody, attribute), NEUTRAL)
+                    self._switch(prosody=inner.within(self._state.prosody))
         if name == "emphasis":
             stress = self._follow(element, "level", _level, 0.0)
             self._switch(prosody=replace(now.prosody, stress=stress))
@@ -322,6 +323,15 @@ def _rate(written: str) -> float:
     return {"+": 100 + part, "-": 100 - part}.get(rate[0], part) / 100
 
 
+def _speed(around: float, rate: str) -> float:
+    """Return a rate within the speed around it."""
+    speed = around * _rate(rate)
+    if not SPEEDS[0] <= speed <= SPEEDS[1]:
+        inside = "" if around == 1 else f" within {around:g}"
+        raise ValueError(f"rate is {rate!r}{inside}; the speed must be from {SPEEDS[0]:g} to {SPEEDS[1]:g}")
+    return speed
+
+
 def _pitch(written: str) -> Prosody:
     """Return a pitch, in semitones, as a percentage of the frequency or by name, as a prosody."""
     pitch = written.strip()
@@ -357,11 +367,16 @@ def _volume(written: str) -> Prosody:
 
 
 def _prosody(attribute: str, attributes: dict[str, str]) -> Prosody:
-    return _PROSODY[attribute](attributes[attribute])
+    try:
+        return _PROSODY[attribute](attributes[attribute])
+    except ProsodyRange as error:  # names the number that was made of the attribute
+        raise ValueError(f"{attribute} is {attributes[attribute]!r}; it must be {error.right}") from None
 
 
 def _level(attributes: dict[str, str]) -> float:
     level = attributes.get("level", "moderate")
+    if level == "reduced":
+        raise ValueError("level is 'reduced', which no model can follow; <prosody volume=\"soft\"> is softer")
     if level not in LEVELS:
         raise ValueError(f"level is {level!r}; it must be one of {', '.join(LEVELS)}")
     return LEVELS[level]
