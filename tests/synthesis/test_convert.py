@@ -20,6 +20,7 @@ from vivavoce import audio
 from vivavoce.checkpoints.whisperspeech_torch import digest
 from vivavoce.models.semantic_torch import Semantic
 from vivavoce.synthesis.convert import cuts
+from vivavoce.synthesis.speech import Speech
 from vivavoce.voices import Voice
 
 VOICE = Voice("test", np.zeros(9, np.float32), embedding=np.linspace(-1, 1, 8).astype(np.float32))
@@ -76,6 +77,18 @@ def test_a_recording_keeps_its_length_in_another_voice(models: Path, tmp_path: P
     assert len(lower.samples) == pytest.approx(len(wave), abs=2)
 
 
+def test_speech_and_integer_samples_are_converted_like_floats(models: Path) -> None:
+    tts = vivavoce.load(str(models / "system"), backend="torch", device="cpu")
+    wave = (tone(1.2) * 32768).astype(np.int16)
+    expected = tts.convert((wave.astype(np.float32) / 32768, RATE), VOICE, **names(models))
+    for given in (
+        (wave, RATE),
+        (wave.astype(np.int32) * 65536, np.int64(RATE)),
+        Speech(wave / np.float32(32768), RATE),
+    ):
+        np.testing.assert_array_equal(tts.convert(given, VOICE, **names(models)).samples, expected.samples)
+
+
 def test_a_long_recording_is_converted_piece_by_piece(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tts = vivavoce.load(str(models / "system"), backend="torch", device="cpu")
     convert, lengths = tts.system.convert, []  # type: ignore[attr-defined]
@@ -103,6 +116,14 @@ def test_the_command_line_converts(models: Path, tmp_path: Path, capsys: Out) ->
         ({"audio": (tone(0.1), RATE)}, r"the recording lasts 0\.10 s; it must last 0\.2 s or more"),
         ({"audio": (np.zeros(RATE, np.float32), RATE)}, "the recording is silent"),
         ({"audio": "absent.wav"}, "absent.wav: no such file"),
+        ({"audio": None}, r"the recording is of type NoneType; it must be a path, \(samples, rate\) or a Speech"),
+        ({"audio": (tone(1.0), RATE, "words")}, "the recording is a tuple of 3; it must be"),
+        ({"audio": (tone(1.0), 0)}, "the rate of the recording is 0; it must be an int above 0, in Hz"),
+        ({"audio": (tone(1.0), -5)}, "the rate of the recording is -5; it must be an int above 0, in Hz"),
+        ({"audio": (tone(1.0), "24000")}, "the rate of the recording is '24000'; it must be an int"),
+        ({"audio": (np.stack([tone(1.0)] * 2), RATE)}, r"the samples .* have the shape \[2, 24000\]; it must be \[S\]"),
+        ({"audio": ("abc", RATE)}, "the samples of the recording are of type <U3; they must be floats or signed"),
+        ({"audio": (tone(1.0) * np.nan, RATE)}, "the samples of the recording are not all finite"),
         ({"whisper": "absent.pt"}, "absent.pt: no such file"),
         ({"speed": 2.0}, "speed is given; a converted recording keeps its own"),
         ({"pitch": 2.0}, "pitch is given; a converted recording keeps its own"),

@@ -15,13 +15,11 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
+import numpy.typing as npt
 
-from vivavoce.audio.dsp import Samples
-from vivavoce.audio.io import read
 from vivavoce.config import BACKENDS, DEVICES, DTYPES, SpeakOptions, require_choice
 from vivavoce.synthesis.asynchronous import Bridge, in_thread
-from vivavoce.synthesis.convert import check_converts, check_speech, converted
+from vivavoce.synthesis.convert import check_converts, check_recording, converted
 from vivavoce.synthesis.plan import Text
 from vivavoce.synthesis.planner import Planner
 from vivavoce.synthesis.prefetch import StopToken, prefetch
@@ -349,7 +347,7 @@ class TTS:
 
     def convert(
         self,
-        audio: str | os.PathLike[str] | tuple[Samples, int],
+        audio: str | os.PathLike[str] | tuple[npt.ArrayLike, int] | Speech,
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         text: Text | None = None,
@@ -362,8 +360,9 @@ class TTS:
     ) -> Speech:
         """Return a recording in another voice, as long as it was, with its words at their times.
 
-        audio: the path of a recording of any length, or its samples [S], mono, and their rate in Hz. Convert only the
-        speech of people who consent. voice, seed: as for `speak`. text: the words of the recording, of at most two
+        audio: the path of a recording of any length, its samples [S], mono, and their rate in Hz, or a `Speech`;
+        samples are floats from -1 to 1, or signed integers. Convert only the speech of people who consent. voice, seed:
+        as for `speak`. text: the words of the recording, of at most two
         minutes; the model then speaks the text itself, with the recording's timing, which models without a channel of
         semantic codes can do, too. lang: of the text. whisper: the weights of Whisper base, an openai-whisper .pt file
         or a CTranslate2 model.bin; None: those of the extra `convert`, or of the variable VIVAVOCE_WHISPER; not needed
@@ -379,7 +378,7 @@ class TTS:
 
     def convert_stream(
         self,
-        audio: str | os.PathLike[str] | tuple[Samples, int],
+        audio: str | os.PathLike[str] | tuple[npt.ArrayLike, int] | Speech,
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         text: Text | None = None,
@@ -402,16 +401,14 @@ class TTS:
             if name in options:
                 raise ValueError(f"{name} is given; a converted recording keeps its own")
         planner, chosen = self.planner(voice, lang=lang, seed=seed, **options)
-        rate = self.sample_rate
-        samples, rate = audio if isinstance(audio, tuple) else (read(audio, rate), rate)
-        check_speech(samples, rate)
+        samples, rate = check_recording(audio, self.sample_rate)
         if text is not None:
             if self._letter_timer is None:
                 from vivavoce.systems.load import load_letter_timer  # imported here because it loads torch
 
                 self._letter_timer = load_letter_timer(self.system)
             segments = parse_text(text, lang=lang)
-            planned = timed_plan(planner, segments, self._letter_timer, np.asarray(samples, np.float32), rate)
+            planned = timed_plan(planner, segments, self._letter_timer, samples, rate)
             return _warn(run(Synthesizer(planner, planned, chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
             from vivavoce.systems.load import load_code_reader  # imported here because it loads torch
