@@ -164,9 +164,19 @@ def test_instructions_are_followed_as_far_as_the_model_can(server: Server) -> No
     plain = server.post(TEXT, response_format="wav", seed=1)
     assert len(slow.content) > 1.1 * len(plain.content) and "x-vivavoce-not-followed" not in slow.headers
     partly = server.post(TEXT, instructions="Slowly, higher, like a pirate.")
-    assert partly.headers["x-vivavoce-not-followed"] == "instructions (like pirate pitch)"
+    assert partly.headers["x-vivavoce-not-followed"] == "instructions (like pirate higher)"
+    calm = server.post(TEXT, instructions="Be calm.")
+    assert calm.headers["x-vivavoce-not-followed"] == "instructions (pitch and range of calm)"
+    assert server.post(TEXT, instructions="quickly", speed=4).status_code == 200
     refused = server.post(TEXT, pitch=2)
-    assert refused.status_code == 400 and refused.json()["error"]["param"] == "pitch"
+    error = refused.json()["error"]
+    assert refused.status_code == 400 and (error["param"], error["code"]) == ("pitch", "unsupported_value")
+    assert error["message"].startswith("pitch is 2, but model nanospeech has no prosody conditions")
+    twice = server.post(TEXT, speed=4, pace=2)
+    assert twice.status_code == 400 and "speed is 4 and pace is 2" in twice.json()["error"]["message"]
+    true = server.post(TEXT, energy=True)
+    assert true.status_code == 400 and true.json()["error"]["message"] == "energy must be a number (got True)"
+    assert server.post(TEXT, energy="3").status_code == 200
     assert server.post(TEXT, energy=3, pace=0.8).status_code == 200
     assert server.post(TEXT, pace=9).status_code in (400, 422)
 

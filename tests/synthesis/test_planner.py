@@ -249,6 +249,13 @@ def test_a_word_of_a_sentence_has_its_own_prosody(voice: Voice) -> None:
     assert piece.languages == () and planner.options.speed == 1.0
 
 
+def test_a_pace_gives_way_to_a_speed_in_the_text(system: Tones, voice: Voice) -> None:
+    planner = Planner(system, voice, OPTIONS.replace(pace=2.0))
+    (planned,) = plan(planner, "[speed:4]That is my book.")
+    assert planned.options.speed == 4
+    assert ("prosody", "pace 2 with speed 4") in [(c.rule, c.before) for c in planner.take_changes()]
+
+
 def test_without_prosody_nothing_is_stated(voice: Voice) -> None:
     pieces = [each.piece for each in plan(Planner(Directed(), voice, OPTIONS), "That is my book. And yours?")]
     assert all(piece.prosody == () for piece in pieces)

@@ -202,7 +202,7 @@ def batch(rows: BatchFlags, ray: RayFlags, sampling: SamplingFlags, model: Model
     table, out = given.pop("table"), given.pop("out")
     if cluster is not None:
         given["ray"] = cluster
-    with _resumable("texts"), progress_bar("reading the table") as show:
+    with _resumable("texts"), sampling.named(), progress_bar("reading the table") as show:
         report = speak_table(
             table, out, **given, options=sampling.given(), model=model.given(), progress=rate_of("texts", show)
         )
@@ -239,7 +239,8 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags) -> N
     )
     report = evaluation.Report(request)
     try:
-        evaluation.evaluate(request, report)
+        with sampling.named():
+            evaluation.evaluate(request, report)
     finally:  # what was scored before Ctrl-C or an error is reported, too
         report.show()
         if how.json is not None and report.tables:

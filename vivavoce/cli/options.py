@@ -5,18 +5,19 @@ A field's annotation holds its flag and help text, so that a flag which several 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from vivavoce.config import BACKENDS, SpeakOptions
-from vivavoce.text.prosody import STYLES, parse_energy, parse_factor, parse_pitch, parse_style
+from vivavoce.text.prosody import STYLES, NoProsody, parse_energy, parse_factor, parse_pitch, parse_style
 
 DEFAULTS = SpeakOptions()
 
@@ -172,20 +173,30 @@ class SamplingFlags(Flags):
         float | None, typer.Option(**NUMBER, help=f"Speaking rate; 2 is twice as fast (default: {DEFAULTS.speed:g}).")
     ] = None
     pitch: Annotated[
-        float | None, typer.Option(**PITCH, help="Semitones above or below the voice's own pitch, such as +2st.")
+        float | None,
+        typer.Option(
+            **PITCH, help="Semitones above or below the voice's own pitch, such as +2st. Not with the bundled models."
+        ),
     ] = None
     pitch_range: Annotated[
         float | None,
-        typer.Option("--range", **RANGE, help="How far the pitch moves: 0.6 is flat, 1.5 very lively (default: 1)."),
+        typer.Option(
+            "--range",
+            **RANGE,
+            help="How far the pitch moves: 0.6 is flat, 1.5 very lively (default: 1). Not with the bundled models.",
+        ),
     ] = None
-    energy: Annotated[float | None, typer.Option(**ENERGY, help="Louder or softer, such as +3dB.")] = None
+    energy: Annotated[float | None, typer.Option(**ENERGY, help="Louder or softer, -12 to 8 dB, such as +3dB.")] = None
     pace: Annotated[
         float | None,
         typer.Option(**PACE, help="As --speed, but the model chooses which sounds to shorten, if it can (default: 1)."),
     ] = None
     style: Annotated[
         str | None,
-        typer.Option(help=f"One of {', '.join(STYLES)}: values for the four above, which go before them."),
+        typer.Option(
+            help=f"One of {', '.join(STYLES)}: values for the four above, which override them. Needs a model with "
+            "prosody conditions; the bundled ones have none."
+        ),
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -196,3 +207,18 @@ class SamplingFlags(Flags):
             usual = {"pitch": prosody.pitch, "pitch_range": prosody.range, "energy": prosody.energy}
             values = {**usual, "pace": prosody.pace, **values}
         return values
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Name the flags as they were given in the error of a model without prosody conditions."""
+        try:
+            yield
+        except NoProsody as error:
+            if self.style is None:
+                raise ValueError(
+                    str(error).replace("pitch_range", "--range").replace("pitch is", "--pitch is")
+                ) from None
+            raise ValueError(
+                f"--style is {self.style!r}, but this model has no prosody conditions; --energy and --pace can be "
+                "changed with any model"
+            ) from None

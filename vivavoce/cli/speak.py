@@ -163,7 +163,8 @@ def speak(
         started = time.perf_counter()
         tts = load(**settings)
         loaded = time.perf_counter()
-        narration = Narration(tts, book, target.path, speaker, model=made_by(**settings), **narrate)
+        with sampling.named():
+            narration = Narration(tts, book, target.path, speaker, model=made_by(**settings), **narrate)
         watch(narration)
         opening: list[Speech] = []
         spoken = _speak_to(narration, target, tts, show, opening)

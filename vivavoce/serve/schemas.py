@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from vivavoce.config import SPEEDS
 
@@ -19,6 +19,17 @@ class VoiceId(BaseModel):
     """A voice, by its id in `GET /v1/audio/voices`."""
 
     id: Id
+
+
+def _no_bool(value: Any) -> Any:
+    """Refuse true and false, which pydantic reads as 1 and 0. Numbers may be strings."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
 
 
 class SpeechRequest(BaseModel):
@@ -43,17 +54,17 @@ class SpeechRequest(BaseModel):
         "the rest.",
     )
     response_format: Format = "mp3"
-    speed: float = Field(
+    speed: Number = Field(
         1.0, ge=SPEEDS[0], le=SPEEDS[1], allow_inf_nan=False, description="Speaking rate; 2 is twice as fast."
     )
-    pitch: float = Field(
+    pitch: Number = Field(
         0.0, ge=-6, le=6, allow_inf_nan=False, description="Extension: semitones above or below the voice's own pitch."
     )
-    pitch_range: float = Field(
+    pitch_range: Number = Field(
         1.0, ge=0.3, le=2, allow_inf_nan=False, description="Extension: how far the pitch moves; 1 is the voice's own."
     )
-    energy: float = Field(0.0, ge=-12, le=12, allow_inf_nan=False, description="Extension: dB louder or softer.")
-    pace: float = Field(
+    energy: Number = Field(0.0, ge=-12, le=8, allow_inf_nan=False, description="Extension: dB louder or softer.")
+    pace: Number = Field(
         1.0,
         ge=0.5,
         le=2,
@@ -64,10 +75,10 @@ class SpeechRequest(BaseModel):
     lang: str | None = Field(
         None, max_length=20, description="Extension: language of the text, for models with several languages."
     )
-    seed: int | None = Field(
+    seed: Whole | None = Field(
         None, ge=0, lt=2**63, description="Extension: random seed; the same seed gives the same speech."
     )
-    steps: int | None = Field(
+    steps: Whole | None = Field(
         None,
         ge=1,
         le=64,

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from vivavoce.audio.dsp import Samples
-from vivavoce.config import BUILTIN_VOICES, SpeakOptions
+from vivavoce.config import BUILTIN_VOICES, SPEEDS, SpeakOptions
 from vivavoce.serve import encoders, schemas
 from vivavoce.serve.aliases import VoiceAliases
 from vivavoce.serve.errors import ApiError, Interrupted, body, clean
@@ -22,7 +22,7 @@ from vivavoce.serve.pool import JobHandle, Pool, QueueFull
 from vivavoce.serve.schemas import SpeechRequest, VoiceId
 from vivavoce.serve.settings import ServeConfig
 from vivavoce.serve.voices import UnusableVoice, VoiceStore
-from vivavoce.text.prosody import NEUTRAL, Prosody, parse_instructions
+from vivavoce.text.prosody import NEUTRAL, Prosody, parse_instructions, without_conditions
 from vivavoce.voices import Voice
 
 DEFAULT_VOICE = SpeakOptions().voice
@@ -107,7 +107,21 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
     follows = service.pool.models[model].prosody
     for name, neutral in (("pitch", 0.0), ("pitch_range", 1.0)):
         if getattr(asked, name) != neutral and not follows:
-            raise ApiError(400, f"model {model} has no prosody conditions; it follows energy and pace only", name)
+            raise ApiError(
+                400,
+                f"{name} is {getattr(asked, name):g}, but model {model} has no prosody conditions; it follows energy "
+                "and pace only",
+                name,
+                "unsupported_value",
+            )
+    if not follows and not SPEEDS[0] <= asked.speed * asked.pace <= SPEEDS[1]:
+        raise ApiError(
+            400,
+            f"speed is {asked.speed:g} and pace is {asked.pace:g}; their product must be from {SPEEDS[0]:g} to "
+            f"{SPEEDS[1]:g}",
+            "pace",
+            "invalid_value",
+        )
     return Job(
         id=service.pool.new_id(),
         model=model,
@@ -162,17 +176,20 @@ def substitutions(asked: SpeechRequest, job: Job) -> list[str]:
 
 def _asked_prosody(asked: SpeechRequest, follows: bool) -> Prosody:
     """Return the prosody of the fields and the instructions; `follows`: whether the model reads pitch and range."""
+    fields = Prosody(asked.pitch, asked.pitch_range, asked.energy, asked.pace)
     wished = parse_instructions(asked.instructions or "")[0]
-    if not follows:
-        wished = Prosody(energy=wished.energy, pace=wished.pace)
-    return Prosody(asked.pitch, asked.pitch_range, asked.energy, asked.pace).within(wished)
+    if follows:
+        return fields.within(wished)
+    both = fields.within(Prosody(energy=wished.energy, pace=wished.pace))
+    # The model's pace is a factor on the speed. Instructions go as far as the speeds do.
+    return dataclasses.replace(both, pace=min(max(both.pace, SPEEDS[0] / asked.speed), SPEEDS[1] / asked.speed))
 
 
 def _not_followed(instructions: str, follows: bool) -> list[str]:
-    """Return what of the instructions has no effect: all of them, some words, or a pitch."""
+    """Return what of the instructions has no effect: all of them, some words, or the pitch or range of a word."""
     wished, unknown = parse_instructions(instructions)
-    if not follows and (wished.pitch or wished.range != 1):
-        unknown = [*unknown, "pitch"]
+    if not follows:
+        unknown = [*unknown, *without_conditions(instructions)]
     if not unknown:
         return []
     if wished == NEUTRAL or (not follows and wished.energy == 0 and wished.pace == 1):

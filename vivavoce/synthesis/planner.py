@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vivavoce.config import SpeakOptions
+from vivavoce.config import SPEEDS, SpeakOptions
 from vivavoce.synthesis.plan import PlannedPiece, has_words, shorten
 from vivavoce.systems.interface import SynthesisError, System
 from vivavoce.text.blocks import Block, blocks, chunks
@@ -30,7 +30,7 @@ from vivavoce.text.markup import MarkupParser
 from vivavoce.text.parts import Mark, normalise_parts
 from vivavoce.text.pieces import Piece
 from vivavoce.text.pronunciation import WORD
-from vivavoce.text.prosody import Prosody, described
+from vivavoce.text.prosody import NoProsody, Prosody, described
 from vivavoce.text.segments import Segment
 from vivavoce.text.split import PAUSE_CLAUSE, PAUSE_COMMA, PAUSE_NONE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, split
 from vivavoce.voices import Voice, get
@@ -184,8 +184,20 @@ class Planner:
         return self.system.embedded(voice)
 
     def _options(self, segment: Segment) -> SpeakOptions:
-        speed = self.options.speed * segment.speed * (1.0 if self._follows else self.options.pace)
-        return self.options.replace(voice=self._voice(segment.voice).name, speed=speed)
+        speed, pace = self.options.speed * segment.speed, 1.0 if self._follows else self.options.pace
+        total, (slowest, fastest) = speed * pace, SPEEDS
+        if slowest <= speed <= fastest:  # otherwise it is the speed that is wrong
+            reached = min(max(total, slowest), fastest)
+            if not math.isclose(reached, total):
+                if segment.speed == 1:
+                    raise ValueError(
+                        f"speed is {speed:g} and pace is {pace:g}; their product must be from {slowest:g} to "
+                        f"{fastest:g}"
+                    )
+                # A tag in a text that somebody else has written is no reason to refuse it.
+                self.changes.append(Change("prosody", f"pace {pace:g} with speed {speed:g}", ""))
+            total = reached
+        return self.options.replace(voice=self._voice(segment.voice).name, speed=total)
 
     def _usual_prosody(self) -> Prosody:
         """Return the prosody of parts without a tag. Raises ValueError for what the model cannot change."""
@@ -194,7 +206,7 @@ class Planner:
             return Prosody(options.pitch, options.pitch_range, options.energy, options.pace)
         for name, neutral in (("pitch", 0.0), ("pitch_range", 1.0)):
             if getattr(options, name) != neutral:
-                raise ValueError(
+                raise NoProsody(
                     f"{name} is {getattr(options, name):g}, but this model has no prosody conditions; energy and pace "
                     "can be changed with any model"
                 )

@@ -182,16 +182,37 @@ def parse_instructions(text: str) -> tuple[Prosody, list[str]]:
 
     Of a sentence with a negation, no word is understood, for it is not clear how far the negation reaches.
     """
-    asked: dict[Prosody, None] = {}
+    known, unknown = _understood(text)
+    found = NEUTRAL
+    for prosody in dict.fromkeys(WORDS[word] for word in known):
+        found = prosody.within(found)
+    return found, unknown
+
+
+def without_conditions(text: str) -> list[str]:
+    """Return what of an instruction a model without prosody conditions cannot follow, among the words that are known.
+
+    A word that asks for nothing else is named, otherwise its part: "higher", "pitch and range of calm".
+    """
+    found = []
+    for word in dict.fromkeys(_understood(text)[0]):
+        asked = WORDS[word]
+        lost = ["pitch"] * bool(asked.pitch) + ["range"] * (asked.range != 1)
+        if lost:
+            whole = asked == Prosody(pitch=asked.pitch, range=asked.range)
+            found.append(word if whole else f"{' and '.join(lost)} of {word}")
+    return found
+
+
+def _understood(text: str) -> tuple[list[str], list[str]]:
+    """Return the words of an instruction that are in WORDS, and those that are not understood."""
+    known: list[str] = []
     unknown: list[str] = []
     for sentence in re.split(r"[.!?;\n]", text.lower().replace("\u2019", "'")):
         words = re.findall(r"[\w'-]+", sentence)
         if any(word in _NEGATIONS or word.endswith("n't") for word in words):
             unknown += words
             continue
-        asked.update(dict.fromkeys(WORDS[word] for word in words if word in WORDS))
+        known += [word for word in words if word in WORDS]
         unknown += [word for word in words if word not in WORDS and word not in _FILLERS]
-    found = NEUTRAL
-    for prosody in asked:
-        found = prosody.within(found)
-    return found, unknown
+    return known, unknown
