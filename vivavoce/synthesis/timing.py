@@ -42,7 +42,7 @@ def timed_plan(
     """Return the pieces of a text with the timing of a recording [S] of it.
 
     timer: as from `systems.load.load_letter_timer`. Raises ValueError as `Planner.plan`, and for a recording that is
-    too long, or cannot be of this text.
+    too long, or too short or long for a text of this length; other words are not noticed otherwise.
     """
     planned = list(planner.plan(segments))
     _check_recording(len(samples) / sample_rate, planned)
@@ -56,7 +56,7 @@ def timed_plan(
 
 
 def _check_recording(seconds: float, planned: Sequence[PlannedPiece]) -> None:
-    """Raise ValueError if a recording is too long, or cannot have the words of the text."""
+    """Raise ValueError if a recording is too long, or nobody could say the text in its time."""
     if seconds > LONGEST:
         raise ValueError(
             f"the recording lasts {seconds:.0f} s; with its text, at most {LONGEST:.0f} s: give it in parts"

@@ -369,8 +369,8 @@ class TTS:
         with a text. semantic: the folder of the semantic model whose codes the model reads. progress: called with the
         part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
         Warns as `speak`. Raises ValueError for a model that has no channel of semantic codes, missing weights of
-        Whisper, a recording that is unreadable, silent or shorter than 0.2 s, a text that cannot be the recording's,
-        and as `speak`.
+        Whisper, a recording that is unreadable, silent or shorter than 0.2 s,
+        a text of a length that nobody could say in its time (other wrong words are not noticed), and as `speak`.
         """
         given = {"seed": seed, "whisper": whisper, "semantic": semantic, "progress": progress, **options}
         parts = self.convert_stream(audio, voice, text=text, lang=lang, **given)
