@@ -127,7 +127,7 @@ class TTS:
         voice: the name of a built-in voice, the path of a saved one, or a `Voice`, for example from `Voice.from_file`;
         None: the default of `SpeakOptions`. speed: 0.25 to 4; 2 is twice as fast.
         pitch: semitones up or down, -6 to 6. pitch_range: 0.3 to 2; below 1 is flatter, above 1 livelier. energy: dB
-        louder or softer, -12 to 12. pace: 0.5 to 2, as speed, but a model with prosody conditions chooses what to cut.
+        louder or softer, -12 to 8. pace: 0.5 to 2, as speed, but a model with prosody conditions chooses what to cut.
         A model without them refuses pitch and pitch_range. seed: the same seed, machine and options give the same
         samples; None: a new one. lang: the code of the language of parts that do not name one.
         ssml: the text is an SSML document. format: plain, markdown, or auto, which also reads what is unmistakably
