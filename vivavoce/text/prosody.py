@@ -27,8 +27,8 @@ PACE = 1.25
 class ProsodyRange(ValueError):
     """A number out of range. right: the range in words."""
 
-    def __init__(self, name: str, value: float, right: str) -> None:
-        super().__init__(f"{name} is {value}; it must be {right}")
+    def __init__(self, message: str, right: str = "") -> None:  # with `message` alone, as pickle makes it
+        super().__init__(message)
         self.right = right
 
 
@@ -50,7 +50,8 @@ class Prosody:
         for name, low, high, unit in LIMITS:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ProsodyRange(name, value, f"from {low:g} to {high:g}{unit}")
+                right = f"from {low:g} to {high:g}{unit}"
+                raise ProsodyRange(f"{name} is {value}; it must be {right}", right)
 
     @property
     def neutral(self) -> bool:
