@@ -43,6 +43,7 @@ FOLDER = ASSETS / "voices"
 VARIABLE = "VIVAVOCE_VOICES"
 MAX_NAME = 60  # characters
 _NAME = re.compile(r"\w[\w -]*", re.ASCII)
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[1-9]", re.IGNORECASE)  # no file names in Windows
 _SERVER_ID = re.compile(r"voice_[0-9a-f]{32}")  # ids that the server gives
 
 
@@ -218,9 +219,11 @@ def own_folder() -> Path:
 
 
 def check_name(name: str) -> str:
-    """Return a name for a voice of the user. Raises ValueError for one that is built-in or no file name."""
-    if name in BUILTIN_VOICES:
-        raise ValueError(f"{name!r} is a built-in voice; choose another name with --name")
+    """Return a name for a voice of the user. Raises ValueError for one that is built-in in any case or no file name."""
+    if name.casefold() in BUILTIN_VOICES:
+        raise ValueError(f"{name.casefold()!r} is a built-in voice; choose another name")
+    if _DEVICE.fullmatch(name):
+        raise ValueError(f"a voice cannot be named {name!r}, which is a device in Windows; choose another name")
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME or _SERVER_ID.fullmatch(name):
         raise ValueError(
             f"a voice cannot be named {name!r}; a name has 1 to {MAX_NAME} letters, digits, spaces, - and _, and "

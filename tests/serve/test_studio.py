@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from helpers.serving import Server, serving
 from vivavoce import locks
 from vivavoce.serve.settings import ServeConfig
 from vivavoce.train_voice import scripts, studio
+from vivavoce.train_voice.refusals import Busy
 from vivavoce.voices import VARIABLE, get
 
 RATE = 16_000
@@ -165,7 +167,10 @@ def test_a_recording_may_be_larger_than_other_uploads(server: Server, client: ht
         ("../up", "cannot be named"),
         ("a/b", "cannot be named"),
         ("..", "cannot be named"),
-        ("nash", "built-in"),
+        ("nash", "built-in voice; choose another name"),
+        ("Luna", "'luna' is a built-in voice"),
+        ("CON", "a device in Windows"),
+        ("nul", "a device in Windows"),
         ("ME", "already"),
         ("x" * 61, "more than 60"),
         ("", "empty"),
@@ -289,7 +294,9 @@ def test_another_server_finds_the_training_that_is_running(tmp_path: Path, monke
     reach_model(first)
     os.kill(first._processes["me"].pid, signal.SIGKILL)
     first._processes["me"].wait()
-    assert first.state("me").status == "stopped" and first._processes["me"].pid != number
+    killed = first.state("me")
+    assert killed.status == "failed" and "memory ran out; it can be resumed" in killed.error
+    assert first._processes["me"].pid != number
     first.start("me", 10, CONSENT["consent"], "private", "en")
     assert first.close() == ["me"] and not second.running("me")  # as the server does at its end
 
@@ -303,11 +310,14 @@ def test_another_server_finds_the_training_that_is_running(tmp_path: Path, monke
         ({"minutes": "many"}, "minutes"),
         ({"lang": "../x"}, "lang"),
         ({"lang": "-x"}, "lang"),
+        ({"lang": "xx"}, "lang"),
+        ({"lang": "English"}, "lang"),
     ],
 )
 def test_bad_settings_are_refused_by_name(client: httpx2.Client, asked: dict[str, Any], field: str) -> None:
     recorded(client)
-    assert error_of(train(client, **asked), 400)["param"] == field
+    error = error_of(train(client, **asked), 400)
+    assert error["param"] == field and "^[" not in error["message"]
     assert client.get("/v1/studio/voices/me").json()["state"]["status"] == "new"
 
 
@@ -316,9 +326,36 @@ def test_too_little_and_recordings_without_text_are_refused(
 ) -> None:
     create(client)
     assert "at least" in error_of(train(client), 400)["message"]
-    record(client, take(60), file="talk.wav")
+    long = record(client, take(60), file="talk.wav", text="Typed words.").json()
+    assert long["faults"] == ["longer than 15 s: Whisper writes its words, not the text that is given"]
     monkeypatch.setattr(studio.importlib.util, "find_spec", lambda name: None)
     assert "vivavoce[eval]" in error_of(train(client), 400)["message"]
+
+
+def test_words_that_cannot_belong_to_a_recording_are_refused(client: httpx2.Client) -> None:
+    create(client)
+    assert "only one of them" in error_of(record(client, take(), sentence=1, text="Mine."), 400)["message"]
+    assert "must be the words" in error_of(record(client, take(), text="\N{GRINNING FACE}"), 400)["message"]
+    assert client.get("/v1/studio/voices/me").json()["takes"] == []
+
+
+def test_what_comes_at_the_same_time_is_done_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studio, "COMMAND", STAND_IN)
+    made = studio.Studio(tmp_path / "studio", tmp_path / "voices")
+    wave, rate = soundfile.read(io.BytesIO(take()))
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        made.create(name)
+    with ThreadPoolExecutor(4) as pool:
+        for name in names:
+            takes = [pool.submit(made.add, name, wave, rate, "Words.", None, "rec.wav") for _ in range(4)]
+            assert len({one.result().id for one in takes}) == 4
+        starts = [pool.submit(made.start, name, 10, CONSENT["consent"], "private", "en") for name in names]
+        refused = [one for one in starts if one.exception() is not None]
+    try:
+        assert len(refused) == 3 and all(isinstance(one.exception(), Busy) for one in refused)
+    finally:
+        made.close()
 
 
 # --- who may ----------------------------------------------------------------------------------------------------------

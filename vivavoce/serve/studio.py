@@ -153,6 +153,7 @@ def _add_training(router: APIRouter, studio: Studio) -> None:
         """Extension (--studio): start the training in a process of its own, or resume it."""
         if not asked.consent.strip():
             raise ApiError(400, "consent is blank; state what the speaker agrees to", "consent", "consent_required")
+        await _run(studio.check_lang, asked.lang, param="lang")
         await _run(studio.start, name, asked.minutes, asked.consent, asked.licence, asked.lang, asked.again)
         return studio_schemas.Training.model_validate(await _run(studio.state, name))
 

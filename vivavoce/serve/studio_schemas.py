@@ -112,7 +112,7 @@ class StartTraining(BaseModel):
     )
     minutes: float = Field(60.0, gt=0, le=1_440, allow_inf_nan=False, description="Of training, at most.")
     licence: str = Field("private", min_length=1, max_length=200)
-    lang: str = Field("en", pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$", description="Language of the recordings.")
+    lang: str = Field("en", max_length=20, description="Language of the recordings, as a code.")
     again: bool = Field(False, description="Delete an earlier run and its voice, and train from the start.")
 
 

@@ -24,14 +24,13 @@ from vivavoce.data.tar import ShardWriter, read_shard
 from vivavoce.metrics.asr import Heard
 from vivavoce.metrics.mos import OpinionModel
 from vivavoce.metrics.similarity import SpeakerEncoder
-from vivavoce.train_voice.recordings import LONGEST, SHORTEST, Source, cut, read_recording
+from vivavoce.train_voice.recordings import LONGEST, SHORTEST, WHOLE, Source, cut, read_recording
 
 # Likeness of a clip to the mean of all clips by GE2E, below which another person speaks: clips of one person among each
 # other have 0.9, the nearest of five other voices 0.57 (readers of LibriSpeech)
 OTHER_SPEAKER = 0.6
 NOISY = 1.6  # DNSMOS BAK; a clip below it is dropped
 NOISY_MEDIAN, REVERBERANT_MEDIAN = 3.0, 2.8  # DNSMOS BAK and SIG of all clips, below which a notice is given
-SLACK = 3.0  # seconds that a recording with a text may exceed LONGEST by and stay whole
 
 Progress = Callable[[str, float], None]
 
@@ -117,7 +116,7 @@ def _clips_of(
         tally.dropped["an unreadable recording"] += 1
         return tally
     text = source.text
-    whole = len(wave) <= (LONGEST + SLACK) * SAMPLE_RATE
+    whole = len(wave) <= WHOLE * SAMPLE_RATE
     spans = [(0, len(wave))] if text and whole else cut(wave)
     if text and not whole:
         text = ""  # it belongs to all clips together; Whisper says which words each has

@@ -53,6 +53,13 @@ def find_base(model: str) -> Base:
     return Base(model, folder, duration, values, about)
 
 
+def check_lang(base: Base, lang: str) -> None:
+    """Raise ValueError for a language that the base model does not speak, as far as its files tell."""
+    known = base.values["model"].get("languages") or (["en"] if base.name == "bundled" else [])
+    if known and lang not in known:
+        raise ValueError(f"lang is {lang!r}; the model that the voice is trained from speaks {', '.join(known)}")
+
+
 def nanospeech_recipe(base: Base, minutes: float) -> dict[str, Any]:
     """Return the recipe that continues the base model on `minutes` of speech."""
     guided = float(base.values.get("sampling", {}).get("cfg", 2.0)) == 0.0  # the model has learned its guidance

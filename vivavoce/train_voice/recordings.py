@@ -19,6 +19,7 @@ from vivavoce.prepare.recordings import is_audio, key_of
 from vivavoce.prepare.settings import PrepareConfig
 
 LONGEST, SHORTEST = 12.0, 0.8  # seconds of a clip
+WHOLE = 15.0  # seconds up to which a recording with a text stays whole
 ENOUGH = 3.0  # seconds after which a clip ends at the next clear pause
 PAUSE, CLEAR_PAUSE = 0.2, 0.5  # seconds
 MARGIN = 0.15  # seconds that a clip keeps of the pauses around it

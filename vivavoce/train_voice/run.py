@@ -116,6 +116,7 @@ class _Run:
     ) -> None:
         self.sources, self.out, self.settings, self.say = sources, out, settings, say
         self.base = fit.find_base(settings.base)
+        fit.check_lang(self.base, settings.lang)
         self.recognizer = recognizer or self._whisper
         self.can_hear = recognizer is not None or importlib.util.find_spec("faster_whisper") is not None
         self._recognizer: Any = None

@@ -14,6 +14,7 @@ Knows nothing about HTTP.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -22,16 +23,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy.typing as npt
 
 from vivavoce import locks
 from vivavoce.audio.files import write_json
 from vivavoce.bundles import read_bundle
-from vivavoce.train_voice import recordings, scripts
+from vivavoce.train_voice import fit, recordings, scripts
 from vivavoce.train_voice.refusals import Busy, Changed, Full, Missing
 from vivavoce.train_voice.settings import LEAST, TrainVoiceConfig, advice
 from vivavoce.train_voice.state import FILE, LISTEN, RunState, read_state
@@ -41,9 +45,26 @@ COMMAND = (sys.executable, "-m", "vivavoce", "train-voice")
 MAX_PROJECTS, MAX_RECORDINGS = 100, 2_000
 MAX_HOURS = 20.0  # of recordings of one voice
 GRACE = 30.0  # seconds that a stopped training has to save a checkpoint
+KILL = -9  # exit status of a process that was killed
+KILLED = "the system has killed the training, probably because memory ran out; it can be resumed"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.IGNORECASE)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Method = Callable[Concatenate["Studio", P], R]
+
+
+def _alone(method: Method[P, R]) -> Method[P, R]:
+    """One at a time: requests run in threads, and what is checked must still hold when it is acted upon."""
+
+    @functools.wraps(method)
+    def locked(self: Studio, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 @dataclass
@@ -83,6 +104,7 @@ class Studio:
         if mode & 0o077 and sys.platform != "win32":
             raise ValueError(f"{folder}: other users can read it (mode {mode:o}); chmod 700 it, or choose another one")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.RLock()
 
     # ---- voices
 
@@ -90,6 +112,7 @@ class Studio:
         """Return the names of the voices, in alphabetical order."""
         return sorted(path.parent.name for path in self.folder.glob("*/recordings"))
 
+    @_alone
     def create(self, name: str) -> str:
         """Create a voice, and return its name. Raises ValueError for an unusable name or one that is in use."""
         name = check_name(" ".join(name.split()))
@@ -103,6 +126,7 @@ class Studio:
             (self.folder / name / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         return name
 
+    @_alone
     def delete(self, name: str) -> None:
         """Delete the recordings and the run of a voice. The finished voice stays. Raises Missing and Busy."""
         folder = self._folder(name)
@@ -125,12 +149,13 @@ class Studio:
         """Return how far the training of a voice is. Raises Missing."""
         folder = self._folder(name)
         found = read_state(folder / "run", self.running(name))
-        if found.status in ("new", "stopped") and self._failed(name):
-            found.status, found.error = "failed", self._last_line(folder)
+        if found.status in ("new", "stopped") and (code := self._failed(name)):
+            found.status, found.error = "failed", KILLED if code == KILL else self._last_line(folder)
         return found
 
     # ---- recordings
 
+    @_alone
     def add(
         self, name: str, samples: npt.ArrayLike, sample_rate: int, text: str, sentence: int | None, filename: str
     ) -> Take:
@@ -138,7 +163,7 @@ class Studio:
 
         sentence: the number of the script's sentence that it reads, whose earlier recording it replaces; None: any
         other speech, with its words in `text` if they are known. Raises Missing, Busy, Full, and ValueError for a
-        sentence that the script does not have.
+        sentence that the script does not have, one with a text, and a text without words.
         """
         folder = self._folder(name)
         if self.running(name):
@@ -147,6 +172,10 @@ class Studio:
         script = scripts.read_script(str(scripts.SIZES[-1]))
         if sentence is not None and not 1 <= sentence <= len(script):
             raise ValueError(f"sentence is {sentence}; it must be from 1 to {len(script)}")
+        if sentence is not None and text.strip():
+            raise ValueError("text and sentence are given; a sentence has its own text, so give only one of them")
+        if text.strip() and not any(map(str.isalnum, text)):
+            raise ValueError(f"text is {text.strip()[:40]!r}; it must be the words of the recording")
         seconds = len(samples) / sample_rate  # type: ignore[arg-type]
         if len(takes) >= MAX_RECORDINGS or sum(t.seconds for t in takes) + seconds > 3600 * MAX_HOURS:
             raise Full(f"a voice has at most {MAX_RECORDINGS} recordings and {MAX_HOURS:g} hours")
@@ -154,6 +183,8 @@ class Studio:
         known = {take.id for take in takes}
         identifier = f"{sentence:04d}" if sentence is not None else _free(_slug(filename), known)
         faults = scripts.faults(samples, sample_rate, text if sentence is not None else "")
+        if text and seconds > recordings.WHOLE:
+            faults.append(f"longer than {recordings.WHOLE:g} s: Whisper writes its words, not the text that is given")
         take = Take(identifier, round(seconds, 2), text, sentence, faults)
         sound, words = (folder / "recordings" / f"{identifier}.{kind}" for kind in ("flac", "txt"))
         scripts.store_sound(sound, samples, sample_rate)
@@ -164,6 +195,7 @@ class Studio:
         write_json(folder / "checks" / f"{identifier}.json", asdict(take))
         return take
 
+    @_alone
     def remove(self, name: str, identifier: str) -> None:
         """Delete a recording. Raises Missing and Busy."""
         sound = self.sound(name, identifier)
@@ -179,6 +211,11 @@ class Studio:
 
     # ---- training
 
+    def check_lang(self, lang: str) -> None:
+        """Raise ValueError for a language that the model from which voices are trained does not speak."""
+        fit.check_lang(fit.find_base(TrainVoiceConfig.base), lang)
+
+    @_alone
     def start(self, name: str, minutes: float, consent: str, licence: str, lang: str, again: bool = False) -> None:
         """Start the training of a voice, or resume it.
 
@@ -187,6 +224,7 @@ class Studio:
         """
         folder = self._folder(name)
         settings = TrainVoiceConfig(name, minutes=minutes, lang=lang, licence=licence, consent=consent)
+        self.check_lang(lang)
         for other in self.names():
             if self.running(other):
                 raise Busy(f"the training of {other!r} is running; one voice is trained at a time")
@@ -194,10 +232,12 @@ class Studio:
         seconds = sum(take.seconds for take in takes)
         if seconds < 60 * LEAST:
             raise ValueError(f"{seconds:.0f} s of recordings; training needs {60 * LEAST:.0f} s at least")
-        if not all(take.text for take in takes) and importlib.util.find_spec("faster_whisper") is None:
+        unread = [take.id for take in takes if not take.text or take.seconds > recordings.WHOLE]
+        if unread and importlib.util.find_spec("faster_whisper") is None:
             raise ValueError(
-                "some recordings have no text, and Whisper is not installed: pip install vivavoce[eval], or record the "
-                "sentences shown here"
+                f"some recordings have no text, or are longer than {recordings.WHOLE:g} s: {', '.join(unread[:3])}; "
+                "Whisper, which would write it, is not installed: pip install vivavoce[eval], or record the sentences "
+                "shown here"
             )
         run = folder / "run"
         if again:
@@ -205,7 +245,11 @@ class Studio:
                 own.unlink()
             shutil.rmtree(run, ignore_errors=True)
         elif (run / "run.json").exists() and self._changed(folder):
-            raise Changed("the recordings have changed since the training began; train again from the start")
+            raise Changed(
+                "the recordings have changed since the training began; train again from the start (again: true)"
+            )
+        elif (before := self._lang(folder)) not in ("", lang):
+            raise Changed(f"the training began with lang {before!r}; train again from the start (again: true)")
         elif own_path(name, self.voices) is not None and self._own(name, folder) is None:
             raise ValueError(f"there is a voice {name!r} already; delete it with: vivavoce voices remove {name}")
         (run / FILE).unlink(missing_ok=True)
@@ -243,6 +287,7 @@ class Studio:
                 os.kill(number, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
             if process is not None:
                 process.wait()
+                self._processes.pop(name, None)  # it was stopped, and has not failed
 
     def close(self) -> list[str]:
         """Stop what this server has started, and return the names: each can be resumed."""
@@ -295,6 +340,13 @@ class Studio:
         except (OSError, ValueError, KeyError):
             return False
 
+    def _lang(self, folder: Path) -> str:
+        """Return the language of the run; "": it has not begun."""
+        try:
+            return str(json.loads((folder / "run" / "run.json").read_text(encoding="utf-8")).get("lang", ""))
+        except (OSError, ValueError):
+            return ""
+
     def _own(self, name: str, folder: Path) -> Path | None:
         """Return the file among the user's voices that this run has put there."""
         own, made = own_path(name, self.voices), folder / "run" / f"{name}{BUNDLE}"
@@ -306,9 +358,11 @@ class Studio:
             return None
         return own if same else None
 
-    def _failed(self, name: str) -> bool:
+    def _failed(self, name: str) -> int:
+        """Return the exit status of a training that has failed; 0: none has."""
         process = self._processes.get(name)
-        return process is not None and process.poll() not in (None, 0, 130, 143, -signal.SIGINT, -signal.SIGTERM, -9)
+        code = 0 if process is None else process.poll() or 0
+        return 0 if code in (130, 143, -signal.SIGINT, -signal.SIGTERM) else code
 
     def _last_line(self, folder: Path) -> str:
         try:
