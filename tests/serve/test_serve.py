@@ -167,7 +167,8 @@ def test_instructions_are_followed_as_far_as_the_model_can(server: Server) -> No
     assert partly.headers["x-vivavoce-not-followed"] == "instructions (like pirate higher)"
     calm = server.post(TEXT, instructions="Be calm.")
     assert calm.headers["x-vivavoce-not-followed"] == "instructions (pitch and range of calm)"
-    assert server.post(TEXT, instructions="quickly", speed=4).status_code == 200
+    quick = server.post(TEXT, instructions="quickly", speed=4)
+    assert quick.headers["x-vivavoce-not-followed"] == "instructions (pace beyond speed 0.25 to 4)"
     refused = server.post(TEXT, pitch=2)
     error = refused.json()["error"]
     assert refused.status_code == 400 and (error["param"], error["code"]) == ("pitch", "unsupported_value")

@@ -200,6 +200,9 @@ def _not_followed(instructions: str, follows: bool) -> list[str]:
 def ignored_fields(asked: SpeechRequest, follows: bool = False) -> list[str]:
     """Return the names of fields that have no effect; `follows`: whether the model reads pitch and range."""
     ignored = _not_followed(asked.instructions or "", follows)
+    pace = asked.pace * parse_instructions(asked.instructions or "")[0].pace
+    if not ignored and not follows and not SPEEDS[0] <= round(asked.speed * pace, 6) <= SPEEDS[1]:
+        ignored = [f"instructions (pace beyond speed {SPEEDS[0]:g} to {SPEEDS[1]:g})"]
     if asked.timestamps and asked.stream_format != "sse":
         ignored.append("timestamps")
     return ignored + sorted(asked.model_extra or {})
