@@ -369,8 +369,8 @@ class TTS:
         with a text. semantic: the folder of the semantic model whose codes the model reads. progress: called with the
         part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
         Warns as `speak`. Raises ValueError for a model that has no channel of semantic codes, missing weights of
-        Whisper, a recording that is unreadable, silent or shorter than 0.2 s,
-        a text of a length that nobody could say in its time (other wrong words are not noticed), and as `speak`.
+        Whisper, a recording that is unreadable, silent or shorter than 0.2 s, a text of a length that
+        nobody could say in its time (other wrong words are not noticed), and as `speak`.
         """
         given = {"seed": seed, "whisper": whisper, "semantic": semantic, "progress": progress, **options}
         parts = self.convert_stream(audio, voice, text=text, lang=lang, **given)
@@ -408,6 +408,10 @@ class TTS:
 
                 self._letter_timer = load_letter_timer(self.system)
             segments = parse_text(text, lang=lang)
+            if any(segment.pause or segment.speed != 1.0 for segment in segments):
+                warnings.warn(
+                    "the recording gives the timing: pauses and speeds in the text have no effect", stacklevel=2
+                )
             planned = timed_plan(planner, segments, self._letter_timer, samples, rate)
             return _warn(run(Synthesizer(planner, planned, chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
