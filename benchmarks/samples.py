@@ -35,7 +35,10 @@ LEVEL_DB = -22.0  # RMS of every sample, so that none seems better because it is
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: `voice` is a built-in voice, or CLONED for the speaker of a recording."""
+    """One sample: `voice` is a built-in voice, or CLONED for the speaker of a recording.
+
+    converted: the sample whose reading by the teacher is converted to the voice, instead of speaking the text.
+    """
 
     name: str
     text: str
@@ -43,6 +46,7 @@ class Sample:
     model: str = "nanospeech"
     lang: str = "en"
     seed: int = 1
+    converted: str = ""
 
 
 SAMPLES = (
@@ -54,7 +58,13 @@ SAMPLES = (
     Sample("orion", "Why would anyone want a golden guitar? We must teach our children to be good citizens.", "orion"),
     Sample("rhea", "His countenance had an expression of most subdued resignation.", "rhea"),
     Sample("cloned", "The weather in Seattle will be sunny on Saturday.", CLONED),
-    Sample("spanish", "El vecino del quinto toca la trompeta todas las mañanas.", "rhea", "whisperspeech", "es"),
+    Sample(
+        "converted",
+        "Why would anyone want a golden guitar? We must teach our children to be good citizens.",
+        "rhea",
+        "whisperspeech",
+        converted="orion",
+    ),
 )
 
 
@@ -84,7 +94,10 @@ def speak(samples: Sequence[Sample], out: Path) -> None:
             reference = recording_of(CLONED)
             save(reference, out / f"{sample.name}-reference.mp3")
             voice = vivavoce.Voice.from_file(out / f"{sample.name}-reference.mp3")
-        speech = tts.speak(sample.text, voice=voice, seed=sample.seed, lang=sample.lang)
+        if sample.converted:
+            speech = tts.convert(out / f"{sample.converted}-teacher.mp3", voice, seed=sample.seed)
+        else:
+            speech = tts.speak(sample.text, voice=voice, seed=sample.seed, lang=sample.lang)
         save(speech.samples, out / f"{sample.name}.mp3")
 
 
@@ -98,6 +111,8 @@ def teacher_readings(samples: Sequence[Sample], out: Path, folder: Path) -> None
     kokoro = teacher.Teacher(folder)
     normalise: Callable[..., tuple[str, object]] = vivavoce.text.normalise
     for sample in samples:
+        if sample.converted:
+            continue
         spoken = normalise(sample.text, sample.lang)[0]
         reading = kokoro.read(spoken, make.recipe_of(sample.voice, sample.lang), 1.0, sample.lang)
         save(reading.samples, out / f"{sample.name}-teacher.mp3")

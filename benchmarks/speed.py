@@ -4,13 +4,12 @@
 
 prints seconds of speech per second of computation (above 1 is faster than real time) and the time to the first chunk of
 a stream, for a short, a medium and a long text, as medians of several runs after a warm-up. A star marks the model's
-default settings. For a whisperspeech model,
+default settings. For an autoregressive whisperspeech model,
 
     python benchmarks/speed.py --passes --threads 2
 
 prints the speed of the whole engine, and the passes a second of its two stages: without the key/value cache, with it,
-and compiled. It uses the bundled weights, or random ones of the recipes' sizes. benchmarks/README.md defines the
-columns.
+and compiled. Without --model, it has random weights of the recipes' sizes. benchmarks/README.md defines the columns.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 import vivavoce
-from vivavoce.checkpoints import resolve
 from vivavoce.config import available_cores, compute_threads
 
 RECIPES = [Path(__file__).parent.parent / "recipes" / "whisperspeech" / kind / "recipe.json" for kind in ("t2s", "s2a")]
@@ -113,7 +111,7 @@ class Passes:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parse = parser(__doc__)
     add = parse.add_argument
-    add("--model", help="nanospeech, whisperspeech, a folder or a hub name (nanospeech; with --passes, whisperspeech)")
+    add("--model", help="nanospeech, whisperspeech, a folder or a hub name (nanospeech)")
     add("--backend", default="torch", choices=("torch", "mlx", "onnx"), help="(torch)")
     add("--device", default="cpu", help="cpu, cuda or mps (cpu)")
     add("--bits", type=int, help="quantise the weights to 4 or 8 bits, with --backend mlx")
@@ -123,7 +121,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--texts", default=",".join(TEXTS), help=f"a subset of {','.join(TEXTS)} (all)")
     add("--default-only", action="store_true", help="only the model's default settings")
     add("--compile", action="store_true", help="use torch.compile or mx.compile")
-    add("--passes", action="store_true", help="whisperspeech: passes a second of each stage, by cache and compilation")
+    add("--passes", action="store_true", help="autoregressive: passes a second of each stage, by cache and compilation")
     add(
         "--random-weights",
         nargs=2,
@@ -137,9 +135,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(args, name)
         if value is not None and value < 1:
             parse.error(f"--{name} is {value}; it must be at least 1")
-    if args.passes and args.model is None and not (resolve.ASSETS / "whisperspeech").is_dir():
+    if args.passes and args.model is None:
         args.random_weights = args.random_weights or RECIPES
-    args.model = args.model or ("whisperspeech" if args.passes else "bundled")
+    args.model = args.model or "bundled"
     if args.threads is not None and args.backend == "mlx":
         parse.error("--threads is for torch and onnx; mlx chooses its own threads")
     args.texts = args.texts.split(",")
@@ -355,8 +353,8 @@ def machine_of(args: argparse.Namespace, load_seconds: float) -> dict[str, Any]:
 
 def report_stages(system: Any, args: argparse.Namespace, machine: dict[str, Any]) -> None:
     """Measure and print the whole whisperspeech engine and its stages."""
-    if not hasattr(system, "t2s"):
-        raise ValueError(f"--passes needs a whisperspeech model; {args.model} is not one")
+    if not hasattr(system, "s2a"):
+        raise ValueError(f"--passes needs an autoregressive whisperspeech model; {args.model} is not one")
     temperature = 1.0 if args.random_weights else None  # the models' own temperature is for trained weights
     speech, seconds = whole(system, args.runs, temperature)
     rows = passes(system, args.runs)

@@ -22,17 +22,11 @@ def test_passes_count_steps_order_and_guidance() -> None:
     assert speed.Schedule("rk4", 7, 2.0).passes == 56  # nanospeech's published default
 
 
-def test_passes_are_those_of_the_bundled_weights_or_of_random_ones(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_passes_are_those_of_a_model_or_of_random_weights() -> None:
     speed = script("speed")
-    monkeypatch.setattr(speed.resolve, "ASSETS", tmp_path)
     without = speed.arguments(["--passes"])
     assert without.random_weights and all(path.is_file() for path in without.random_weights)
     assert speed.arguments(["--passes", "--model", "mine"]).random_weights is None
-    (tmp_path / "whisperspeech").mkdir()
-    there = speed.arguments(["--passes"])
-    assert there.model == "whisperspeech" and there.random_weights is None
     assert speed.arguments([]).model == "bundled"
 
 

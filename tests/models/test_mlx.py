@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.nanospeech import EVERY_CONFIG, TINY, M, alone, batch, characters, randomised, sampled
+from helpers.nanospeech import CONFIGS, EVERY_CONFIG, TINY, M, alone, batch, characters, randomised, sampled
 from helpers.published import (
     CHARACTERS,
     DURATION,
@@ -307,6 +307,15 @@ def test_the_loss_and_all_its_gradients_agree(config: NanospeechConfig, monkeypa
 def test_the_loss_with_guidance_agrees(taught: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TINY.replace(audio_prompt=False, speaker_dim=6)
     compare_training(config, monkeypatch, taught=taught, guidance=2.0, drop=0.4)
+
+
+def test_the_imitation_of_the_text_by_the_codes_agrees() -> None:
+    model, made = pair(CONFIGS["codes"])
+    items = batch(CONFIGS["codes"])
+    of_text = {name: items[name] for name in ("durations", "languages", "phones") if name in items}
+    expected = model.imitation(items["text"], items["lengths"], items["codes"], **of_text)
+    ours = made.imitation(*(mx.array(items[name].numpy()) for name in ("text", "lengths", "codes")), **given(of_text))
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_a_channel_without_energy_has_a_gradient() -> None:

@@ -13,9 +13,10 @@ from vivavoce.config import SpeakOptions
 from vivavoce.models.nanospeech import SamplingConfig
 from vivavoce.synthesis.plan import PlannedPiece
 from vivavoce.synthesis.planner import Planner
-from vivavoce.synthesis.tts import TTS, parse_text
+from vivavoce.synthesis.tts import TTS
 from vivavoce.systems.interface import SynthesisError
 from vivavoce.text import CharTokenizer
+from vivavoce.text.formats import parse_text
 from vivavoce.text.lexicon import Lexicon
 from vivavoce.text.pieces import Piece
 from vivavoce.text.prosody import Prosody

@@ -41,9 +41,16 @@ def test_a_sentence_and_a_cloned_voice_need_no_torch(tmp_path: Path) -> None:
     assert rate == 24_000 and len(samples) > 0.5 * rate and np.abs(samples).max() > 0.1
 
 
+def test_whisperspeech_needs_no_torch_to_speak(tmp_path: Path) -> None:
+    done = run(MAIN, tmp_path, "speak", "Good morning.", "--seed", "1", "-o", "a.wav", "--model", "whisperspeech")
+    assert done.returncode == 0, done.stderr
+    assert len(soundfile.read(tmp_path / "a.wav")[0]) > 12_000
+
+
 def test_what_needs_torch_says_so_in_one_line(tmp_path: Path) -> None:
     for arguments in (
-        ("speak", "Hello.", "-o", "a.wav", "--model", "whisperspeech"),
+        ("convert-voice", str(ASSETS / "voices" / "rhea.ogg"), "-o", "a.wav"),
+        ("convert-voice", str(ASSETS / "voices" / "rhea.ogg"), "-o", "a.wav", "--text", "Words " * 20),
         ("speak", "Hello.", "-o", "a.wav", "--backend", "torch"),
         ("speak", "Hello.", "-o", "a.wav", "--model", "owner/name"),
         ("train", "nanospeech", "--config", "a.json", "--data", "a.tar", "--out", "run"),

@@ -147,7 +147,7 @@ def test_both_stages_read_the_same_text(root: Path) -> None:
     paths = (root / "recipes" / "whisperspeech" / "t2s" / "frames.json", root / "recipes" / "nanospeech" / "codes.json")
     t2s, acoustic = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
     assert t2s["characters"] == acoustic["characters"]
-    for setting in ("languages", "phones", "text_dim", "text_layers", "speaker_dim", "codes", "code_rate"):
+    for setting in ("phones", "text_dim", "text_layers", "speaker_dim", "codes", "code_rate"):
         assert t2s["model"][setting] == acoustic["model"][setting], setting
     with torch.device("meta"):
         sizes = [

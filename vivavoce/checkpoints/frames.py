@@ -1,7 +1,7 @@
 """The parts of a whisperspeech system in step with the text, for either backend.
 
-Its config.json, {"kind": "whisperspeech", "alignment": "frames"}, names their folders, relative to its own: `t2s`,
-`acoustic` (a nanospeech model with codes), `duration` and `vocoder`.
+Its config.json, {"kind": "whisperspeech", "alignment": "frames"}, names their folders, relative to its own, or
+"bundled": `t2s`, `acoustic` (a nanospeech model with codes), `duration` and `vocoder`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from vivavoce.checkpoints.resolve import read_config
 from vivavoce.checkpoints.weights import Backend, NanospeechParts, load_nanospeech
+from vivavoce.config import ASSETS
 from vivavoce.models.nanospeech import SamplingConfig
 from vivavoce.models.whisperspeech import MaskedSamplingConfig, MaskedT2SConfig
 
@@ -50,6 +51,8 @@ def load_frames(folder: Path, backend: Backend, network: Callable[[MaskedT2SConf
 
 
 def _folder(folder: Path, values: dict[str, Any], name: str) -> Path:
+    if values.get(name) == "bundled":
+        return ASSETS / name
     found = folder / values.get(name, name)
     if not found.is_dir():
         raise ValueError(f"{folder / 'config.json'}: {name} is {values.get(name, name)!r}; there is no folder {found}")

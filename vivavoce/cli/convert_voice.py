@@ -52,13 +52,14 @@ def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: SamplingF
     check_output(flags.output)
     if flags.lang is not None and flags.text is None:
         raise ValueError("--lang is for --text")
-    for name in ("whisper", "semantic"):
-        if flags.text is not None and name in flags.given():
-            raise ValueError(f"--{name} finds the words of a recording without --text; leave one of the two out")
     speaker = chosen_voice(voice)
+    if flags.text is None:  # nanospeech reads texts only
+        chosen = {"model": "whisperspeech", **model.given()}
+    else:
+        chosen = model.given()
     given = {name: value for name, value in flags.given().items() if name not in ("recording", "output")}
     with progress_bar("loading the model") as show:
-        tts = load(**model.given())
+        tts = load(**chosen)
         speech = tts.convert(
             flags.recording, speaker, **given, **sampling.given(), progress=lambda done: show("converting", done)
         )

@@ -564,6 +564,8 @@ class Nanospeech(nn.Module):
         sway: float = 0.0,
         teacher: Nanospeech | None = None,
         guidance: float = 0.0,
+        imitation: float = 0.0,
+        imitation_only: bool = False,
     ) -> mx.array:
         """Return the conditional flow-matching loss (arXiv:2210.02747), the mean squared error of the velocity.
 
@@ -572,7 +574,8 @@ class Nanospeech(nn.Module):
         bandwidth: of each recording [B], Hz; mel bins above it have no loss.
         drop: share of the *items* that lose their conditions, for guidance.
         codes: semantic codes [B, C], padded with -1. drop_text, drop_codes: shares of the items that lose only their
-        text, or only their codes. wrong_codes: share of the codes that are replaced by random ones.
+        text, or only their codes. wrong_codes: share of the codes that are replaced by random ones. imitation: weight
+        of the loss `imitation`, which is added; with imitation_only, it is the whole loss.
         time [B], noise [B, N, M]: drawn at random if None; times are stratified, one from each of B equal parts of
         0 to 1 (arXiv:2107.00630), and shifted by `sway` as in sampling (`solvers.schedule`). With an audio prompt, 70
         to 100 % of the frames are hidden and have a loss; otherwise all frames do.
@@ -608,6 +611,12 @@ class Nanospeech(nn.Module):
             keep_codes = kept & ((draw < drop_text) | (draw >= drop_text + drop_codes))
             wrong = (mx.random.uniform(shape=codes.shape) < wrong_codes) & (codes >= 0)
             codes = mx.where(wrong, mx.random.randint(0, self.config.codes, codes.shape), codes)
+        copied: mx.array | float = 0.0
+        if imitation > 0 and codes is not None:
+            of_text = {"durations": durations, "languages": languages, "phones": phones}
+            copied = imitation * self.imitation(text, lengths, codes, **of_text)
+            if imitation_only:
+                return copied
         velocity = self.transformer(
             x, time, text, lengths, durations=durations, prompt=prompt, speaker=speaker, languages=languages,
             phones=phones, prosody=prosody, bandwidth=bandwidth, codes=codes, keep_text=keep_text,
@@ -630,7 +639,29 @@ class Nanospeech(nn.Module):
         else:
             present = mx.array(self.bin_tops)[None] <= bandwidth[:, None]  # [B, M]
             error = (error * present[:, None]).sum(-1) / mx.maximum(present.sum(-1), 1)[:, None]
-        return (error * scored).sum() / mx.maximum(scored.sum(), 1)
+        return (error * scored).sum() / mx.maximum(scored.sum(), 1) + copied
+
+    def imitation(self, text: mx.array, lengths: mx.array, codes: mx.array, **of_text: mx.array | None) -> mx.array:
+        """Return how far the encoding of the codes is from the text's: the share of its variance that is not explained.
+
+        The transformer reads texts already, so codes that are encoded alike are spoken without learning that anew.
+        Only the code encoder learns from it. text: ids [B, T]. lengths: mel frames [B]. codes: [B, C]. of_text:
+        durations, languages and phones of the characters, as for `loss`; codes hardly tell the prosody.
+        """
+        transformer = self.transformer
+        assert transformer.code_encoder is not None
+        patch, all_kept = self.config.patch, mx.ones(len(text))
+        tokens, size = -(-lengths // patch), -(-int(lengths.max()) // patch)
+        wanted = transformer.text_encoder(
+            text, tokens, size, of_text.get("durations"), all_kept, of_text.get("languages"), of_text.get("phones")
+        )
+        wanted = mx.stop_gradient(wanted.astype(mx.float32))
+        inside = length_mask(tokens, size)[..., None]
+        count = inside.sum()
+        error = mx.square(transformer.code_encoder(codes, size, all_kept).astype(mx.float32) - wanted)
+        mean = (wanted * inside).sum(axis=(0, 1)) / count
+        variance = (mx.square(wanted - mean) * inside).sum(axis=(0, 1)) / mx.maximum(count - 1, 1)
+        return (error.mean(axis=-1, keepdims=True) * inside).sum() / count / mx.maximum(variance.mean(), 1e-6)
 
     def _hidden_span(self, lengths: mx.array, frames: int) -> mx.array:
         """Return a mask [B, N] that hides a random span of 70 to 100 % of each item."""

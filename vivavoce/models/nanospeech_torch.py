@@ -633,7 +633,7 @@ class Nanospeech(nn.Module):
 
         The transformer reads texts already, so codes that are encoded alike are spoken without learning that anew.
         Only the code encoder learns from it. text: ids [B, T]. lengths: mel frames [B]. codes: [B, C]. of_text:
-        durations, languages and phones of the characters, as for `loss`.
+        durations, languages and phones of the characters, as for `loss`; codes hardly tell the prosody.
         """
         transformer = self.transformer
         assert transformer.code_encoder is not None

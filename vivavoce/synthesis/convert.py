@@ -31,8 +31,8 @@ def check_converts(system: Any, name: str) -> None:
     """Raise ValueError if a system cannot convert voices."""
     if not getattr(system, "code_rate", 0.0):
         raise ValueError(
-            f"model {name or type(system).__name__!r} cannot convert voices: it has no channel of semantic codes; "
-            "recipes/whisperspeech/README.md says how to train one"
+            f"model {name or type(system).__name__!r} cannot convert voices: it has no channel of semantic codes, as "
+            "whisperspeech has; or give the words of the recording as text"
         )
 
 

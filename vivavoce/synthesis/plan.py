@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,6 @@ if TYPE_CHECKING:
     from vivavoce.config import SpeakOptions
     from vivavoce.text.pieces import Piece
     from vivavoce.voices import Voice
-
-Text = str | Sequence[tuple[str, str]]  # a text, or parts of one with their languages: (language, text)
 
 
 @dataclass(frozen=True)

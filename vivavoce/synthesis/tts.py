@@ -20,7 +20,6 @@ import numpy.typing as npt
 from vivavoce.config import BACKENDS, DEVICES, DTYPES, SpeakOptions, require_choice
 from vivavoce.synthesis.asynchronous import Bridge, in_thread
 from vivavoce.synthesis.convert import check_converts, check_recording, converted
-from vivavoce.synthesis.plan import Text
 from vivavoce.synthesis.planner import Planner
 from vivavoce.synthesis.prefetch import StopToken, prefetch
 from vivavoce.synthesis.preview import Preview, preview
@@ -29,8 +28,7 @@ from vivavoce.synthesis.synthesizer import Part, Synthesizer, check_retries, pie
 from vivavoce.synthesis.timing import check_times, timed_plan
 from vivavoce.synthesis.verify import TranscriptChecker, load_recognizer
 from vivavoce.systems.interface import Progress, SynthesisError, System
-from vivavoce.text.formats import check_format, parse
-from vivavoce.text.segments import Segment
+from vivavoce.text.formats import Text, check_format, parse_text
 from vivavoce.voices import Voice, find_voice, names, voices
 
 if TYPE_CHECKING:
@@ -369,8 +367,8 @@ class TTS:
         with a text. semantic: the folder of the semantic model whose codes the model reads. progress: called with the
         part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
         Warns as `speak`. Raises ValueError for a model that has no channel of semantic codes, missing weights of
-        Whisper, a recording that is unreadable, silent or shorter than 0.2 s, a text of a length that
-        nobody could say in its time (other wrong words are not noticed), and as `speak`.
+        Whisper, a recording that is unreadable, silent or shorter than 0.2 s,
+        a text of a length that nobody could say in its time (other wrong words are not noticed), and as `speak`.
         """
         given = {"seed": seed, "whisper": whisper, "semantic": semantic, "progress": progress, **options}
         parts = self.convert_stream(audio, voice, text=text, lang=lang, **given)
@@ -408,10 +406,6 @@ class TTS:
 
                 self._letter_timer = load_letter_timer(self.system)
             segments = parse_text(text, lang=lang)
-            if any(segment.pause or segment.speed != 1.0 for segment in segments):
-                warnings.warn(
-                    "the recording gives the timing: pauses and speeds in the text have no effect", stacklevel=2
-                )
             planned = timed_plan(planner, segments, self._letter_timer, samples, rate)
             return _warn(run(Synthesizer(planner, planned, chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
@@ -451,41 +445,6 @@ def _warn(parts: Iterator[Part]) -> Iterator[Speech]:
             yield speech
 
 
-def parse_text(
-    text: Text,
-    *,
-    ssml: bool = False,
-    format: str = "auto",
-    strict: bool | None = None,
-    lexicon: Lexicon | None = None,
-    lang: str = "en",
-) -> list[Segment]:
-    """Return the segments of a text, or of texts with their languages. Arguments as for `TTS.speak`.
-
-    Raises ValueError for an empty text, wrong markup, and a text of another type.
-    """
-    if isinstance(text, str):
-        if not text.strip():
-            raise ValueError("the text is empty")
-        return parse(text, ssml=ssml, format=format, strict=strict, lexicon=lexicon, lang=lang)
-    if ssml:
-        raise ValueError("ssml=True needs the document as one str")
-    if not isinstance(text, list | tuple):
-        raise ValueError(f"text is of type {type(text).__name__}; it must be a str")
-    segments: list[Segment] = []
-    for item in text:
-        if not isinstance(item, tuple | list) or len(item) != 2 or not all(isinstance(part, str) for part in item):
-            raise ValueError(f"{item!r} is in the list of texts; an item must be (language, text)")
-        code, words = item
-        if segments and not segments[-1].text[-1:].isspace():
-            words = f" {words}"
-        for segment in parse(words, format=format, strict=strict, lexicon=lexicon, lang=code):
-            segments.append(dataclasses.replace(segment, lang=segment.lang or code))
-    if not any(segment.text.strip() for segment in segments):
-        raise ValueError("the text is empty")
-    return segments
-
-
 def load(
     model: str = "bundled",
     backend: str = "auto",
@@ -501,7 +460,7 @@ def load(
     published nanospeech or WhisperSpeech weights, or a model's name on the Hugging Face hub. If a published
     WhisperSpeech offers several files, name them after a colon: "owner/name:t2s-a.model,s2a-b.model".
     backend: onnx, torch, mlx, or auto: mlx on Apple silicon and torch on a GPU if they are installed, otherwise onnx.
-    whisperspeech and published models run only on torch (pip install vivavoce[torch]). device: auto, cpu, cuda (cuda:1
+    Published models run only on torch (pip install vivavoce[torch]). device: auto, cpu, cuda (cuda:1
     for the second) or mps. dtype: float32, bfloat16, float16, or int8 on onnx.
     compile: use torch.compile or mx.compile; the first sentence is slow, later ones are faster. vocoder: "bundled", a
     folder or a hub name that replaces the model's own vocoder. bits: 4 or 8, to quantise the weights (mlx only).

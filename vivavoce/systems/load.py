@@ -160,8 +160,11 @@ def _load(engine: Engine, backend: str, model: str, files: ModelFiles, options: 
 
 
 def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: str = "bundled") -> Any:
-    """Load what makes semantic codes of recordings, as `code_reader_torch.load_code_reader`."""
-    return importlib.import_module(CODE_READER).load_code_reader(whisper, semantic)
+    """Load what makes semantic codes of recordings, as `code_reader_torch.load_code_reader`.
+
+    Raises ValueError as that does, and if PyTorch is missing.
+    """
+    return _torch_module(CODE_READER, "reading a recording").load_code_reader(whisper, semantic)
 
 
 def load_letter_timer(system: Any) -> Any:
@@ -169,14 +172,17 @@ def load_letter_timer(system: Any) -> Any:
 
     Raises ValueError as `letter_times_torch.load_letter_timer`, and if PyTorch is missing.
     """
+    config, module = system.model.config, _torch_module(LETTER_TIMER, "finding a text in a recording")
+    return module.load_letter_timer(system.tokenizer, config.mel, config.speaker_dim, config.languages)
+
+
+def _torch_module(name: str, purpose: str) -> Any:
     try:
-        module = importlib.import_module(LETTER_TIMER)
+        return importlib.import_module(name)
     except ImportError as error:
         if error.name != "torch":
             raise
-        raise ValueError("finding a text in a recording needs PyTorch: pip install vivavoce[torch]") from None
-    config = system.model.config
-    return module.load_letter_timer(system.tokenizer, config.mel, config.speaker_dim, config.languages)
+        raise ValueError(f"{purpose} needs PyTorch: pip install vivavoce[torch]") from None
 
 
 def locate(model: str) -> tuple[Engine, ModelFiles]:

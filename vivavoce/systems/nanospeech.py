@@ -323,7 +323,7 @@ class BaseNanospeechSystem(ABC):
         Only networks without an audio prompt have them, so there is no reference text before the piece's.
         """
         channels: dict[str, Any] = {}
-        if config.prosody and any(piece.prosody for piece in pieces):
+        if getattr(config, "prosody", False) and any(piece.prosody for piece in pieces):  # T2S has no prosody
             told = [channels_of(self._character_prosody(piece)) for piece in pieces]
             channels["prosody"] = self._padded([self._tensor(row) for row in told])
         if not config.languages and not config.phones:

@@ -463,7 +463,7 @@ def _load_own(folder: Path, options: LoadOptions, where: Placement) -> Whispersp
     encodec = values.get("codec") == ENCODEC
     folders = {}
     for kind in ("t2s", "s2a") if encodec else ("t2s", "s2a", "codec"):
-        name = values.get(kind, "bundled")
+        name = values.get(kind, "bundled" if kind == "codec" else kind)
         folders[kind] = ASSETS / kind if name == "bundled" else folder / name
         if not folders[kind].is_dir():
             raise ValueError(f"{folder / 'config.json'}: {kind} is {name!r}, but there is no folder {folders[kind]}")

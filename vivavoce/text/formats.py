@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vivavoce.text import ssml as ssml_format
@@ -12,7 +13,9 @@ from vivavoce.text.markdown_signs import FORMATS, check_format, filter_options
 from vivavoce.text.markup import MarkupParser
 from vivavoce.text.segments import Segment
 
-__all__ = ["FORMATS", "check_format", "parse", "strip_markdown"]
+__all__ = ["FORMATS", "Text", "check_format", "parse", "parse_text", "strip_markdown"]
+
+Text = str | Sequence[tuple[str, str]]  # a text, or parts of one with their languages: (language, text)
 
 
 def strip_markdown(text: str, format: str = "auto") -> tuple[str, tuple[Change, ...]]:
@@ -48,3 +51,38 @@ def parse(
     text, changes = strip_markdown(text, format)
     segments = MarkupParser(lexicon, lang, strict=strict is not False).parse(text)
     return [replace(segments[0], changes=changes + segments[0].changes), *segments[1:]] if changes else segments
+
+
+def parse_text(
+    text: Text,
+    *,
+    ssml: bool = False,
+    format: str = "auto",
+    strict: bool | None = None,
+    lexicon: Lexicon | None = None,
+    lang: str = "en",
+) -> list[Segment]:
+    """Return the segments of a text, or of texts with their languages. Arguments as for `TTS.speak`.
+
+    Raises ValueError for an empty text, wrong markup, and a text of another type.
+    """
+    if isinstance(text, str):
+        if not text.strip():
+            raise ValueError("the text is empty")
+        return parse(text, ssml=ssml, format=format, strict=strict, lexicon=lexicon, lang=lang)
+    if ssml:
+        raise ValueError("ssml=True needs the document as one str")
+    if not isinstance(text, list | tuple):
+        raise ValueError(f"text is of type {type(text).__name__}; it must be a str")
+    segments: list[Segment] = []
+    for item in text:
+        if not isinstance(item, tuple | list) or len(item) != 2 or not all(isinstance(part, str) for part in item):
+            raise ValueError(f"{item!r} is in the list of texts; an item must be (language, text)")
+        code, words = item
+        if segments and not segments[-1].text[-1:].isspace():
+            words = f" {words}"
+        for segment in parse(words, format=format, strict=strict, lexicon=lexicon, lang=code):
+            segments.append(replace(segment, lang=segment.lang or code))
+    if not any(segment.text.strip() for segment in segments):
+        raise ValueError("the text is empty")
+    return segments

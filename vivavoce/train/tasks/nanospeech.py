@@ -274,7 +274,7 @@ class NanospeechTask(CodesBeside, TextTask):
                 wrong[name].append(model(**others, **settings).item())
             if "prosody" in batch:
                 other = dict(batch, prosody=batch["prosody"].roll(1, 0))
-                moved.append(model(**other, drop=0.0, time=0.3 * even, noise=noise).item())
+                moved.append(model(**other, drop=0.0, time=0.3 * even, noise=noise, **alone["text"]).item())
         metrics = {"loss": float(np.mean(losses))}
         if ssl_losses:
             metrics["ssl"] = float(np.mean(ssl_losses))
