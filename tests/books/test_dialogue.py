@@ -113,7 +113,7 @@ def test_wrong_tables(tmp_path: Path) -> None:
     path = tmp_path / "cast.tsv"
     for text, problem in (
         ("Alice luna", "line 1, 'Alice luna': must be a name, a tab and a voice"),
-        ("Alice\tnobody", "line 1: unknown voice 'nobody'; built in are celeste"),
+        ("Alice\tnobody", "line 1: unknown voice 'nobody'; there are celeste"),
         ("# nothing", "the cast is empty"),
     ):
         path.write_text(text)

@@ -327,7 +327,7 @@ def test_too_little_and_recordings_without_text_are_refused(
     create(client)
     assert "at least" in error_of(train(client), 400)["message"]
     long = record(client, take(60), file="talk.wav", text="Typed words.").json()
-    assert long["faults"] == ["longer than 15 s: Whisper writes its words, not the text that is given"]
+    assert long["faults"][-1] == "longer than 15 s: Whisper writes its words, not the text that is given"
     monkeypatch.setattr(studio.importlib.util, "find_spec", lambda name: None)
     assert "vivavoce[eval]" in error_of(train(client), 400)["message"]
 

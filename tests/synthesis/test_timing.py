@@ -62,6 +62,9 @@ def test_a_recording_may_be_given_at_another_rate_and_by_the_command_line(
     assert len(audio.read(tmp_path / "out.wav", RATE)) == pytest.approx(len(slow), abs=0.03 * RATE)
     assert vivavoce_command("convert-voice", "in.wav", "-o", "out.wav", "--lang", "en") == 2
     assert "--lang is for --text" in capsys.readouterr().err
+    for name in ("--whisper", "--semantic"):
+        assert vivavoce_command(*line, name, "x") == 2
+        assert f"{name} finds the words of a recording without --text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -95,3 +98,9 @@ def test_pieces_share_the_time_of_the_recording() -> None:
     assert first.piece.pause == pytest.approx(0.7)  # with the ends of both pieces, 0.9
     assert last.piece.seconds == pytest.approx((0.1, 0.3, 0.4)) and last.piece.pause == 0
     assert sum(p.seconds + p.piece.pause for p in (first, last)) == pytest.approx(2.5)
+
+
+def test_tags_that_the_timing_of_the_recording_overrules_are_reported(tts: vivavoce.TTS, slow: vivavoce.Speech) -> None:
+    for tag in ("[pause 2s]", "[speed:2]"):
+        with pytest.warns(UserWarning, match="pauses and speeds in the text have no effect"):
+            tts.convert_stream(slow, "nash", text=TEXT.replace("dog. ", f"dog. {tag} "), seed=1)

@@ -52,6 +52,9 @@ def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: SamplingF
     check_output(flags.output)
     if flags.lang is not None and flags.text is None:
         raise ValueError("--lang is for --text")
+    for name in ("whisper", "semantic"):
+        if flags.text is not None and name in flags.given():
+            raise ValueError(f"--{name} finds the words of a recording without --text; leave one of the two out")
     speaker = chosen_voice(voice)
     if flags.text is None:  # nanospeech reads texts only
         chosen = {"model": "whisperspeech", **model.given()}

@@ -406,6 +406,10 @@ class TTS:
 
                 self._letter_timer = load_letter_timer(self.system)
             segments = parse_text(text, lang=lang)
+            if any(segment.pause or segment.speed != 1.0 for segment in segments):
+                warnings.warn(
+                    "the recording gives the timing: pauses and speeds in the text have no effect", stacklevel=2
+                )
             planned = timed_plan(planner, segments, self._letter_timer, samples, rate)
             return _warn(run(Synthesizer(planner, planned, chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
