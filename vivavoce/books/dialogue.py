@@ -23,8 +23,7 @@ from pathlib import Path
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.books.book import Book, Chapter, unescape
-from vivavoce.config import BUILTIN_VOICES
-from vivavoce.voices import names, own_names
+from vivavoce.voices import names
 
 OTHERS = "*"  # the name in a cast for speakers without a voice of their own
 _HEAD = ("chapter", "line", "speaker", "voice", "text")
@@ -265,9 +264,8 @@ def _fold(name: str) -> str:
 
 
 def _voice(name: str, where: str) -> str:
-    if name not in names():
-        added = "".join(f", {own}" for own in own_names())
-        raise ValueError(f"{where}: unknown voice {name!r}; built in are {', '.join(BUILTIN_VOICES)}{added}")
+    if name not in (known := names()):
+        raise ValueError(f"{where}: unknown voice {name!r}; there are {', '.join(known)}")
     return name
 
 
