@@ -89,6 +89,7 @@ NOT_RUN = {
     r"vivavoce (train .*me-voice|export runs/me |--model my-model --ref)": "needs a run of train-voice",
     r"vivavoce --url": "needs the network",
     r"vivavoce .*--model models/prosody": "needs a model trained with prosody; tests/systems/test_prosody.py",
+    r"python benchmarks/conversion\.py": "needs the weights of Whisper base; tests/synthesis/test_convert.py",
     r"vivavoce export my-model my-model/onnx": "takes minutes; tests/systems/test_onnx.py does it on a small model",
 }
 # Commands that are not run if one of these packages is missing.
