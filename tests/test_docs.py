@@ -89,7 +89,9 @@ NOT_RUN = {
     r"vivavoce (train .*me-voice|export runs/me |--model my-model --ref)": "needs a run of train-voice",
     r"vivavoce --url": "needs the network",
     r"vivavoce .*--model models/prosody": "needs a model trained with prosody; tests/systems/test_prosody.py",
-    r"python benchmarks/conversion\.py": "needs the weights of Whisper base; tests/synthesis/test_convert.py",
+    r"python benchmarks/conversion\.py|vivavoce convert-voice": "needs Whisper base; tests/synthesis/test_convert.py",
+    r"vivavoce --model my-model .*(--lang es|\[es\])": "needs a multilingual model",
+    r"vivavoce export runs/(duration-)?prosody": "needs a run of these recipes",
     r"vivavoce export my-model my-model/onnx": "takes minutes; tests/systems/test_onnx.py does it on a small model",
 }
 # Commands that are not run if one of these packages is missing.

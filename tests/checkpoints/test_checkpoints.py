@@ -86,7 +86,7 @@ def test_parts_may_lie_elsewhere(own: Path, tmp_path: Path) -> None:
         ({"format": ...}, ("format None",)),
         ({"model": {**MODEL.to_dict(), "depht": 3}}, ("depht", "did you mean 'depth'?")),
         ({"model": {**MODEL.to_dict(), "depth": 0}}, ("depth is 0", "positive")),
-        ({"model": {**MODEL.to_dict(), "depth": "2"}}, ("depth is '2'", "int")),
+        ({"model": {**MODEL.to_dict(), "depth": "2"}}, ("depth is '2'", "a whole number")),
         ({"model": []}, ("expected an object",)),
         ({"characters": CHARACTERS + "é"}, (f"vocab_size is {len(CHARACTERS)}", f"has {len(CHARACTERS) + 1}")),
         ({"characters": 7}, ("characters is 7",)),

@@ -484,7 +484,7 @@ class DiT(nn.Module):
     ) -> mx.array:
         """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`.
 
-        An item with both gets their mean, because the codes learn to say what the text says.
+        An item with both gets their mean, because the codes learn to say what the text says (`Nanospeech.imitation`).
         """
         tokens, size = -(-lengths // self.config.patch), -(-frames // self.config.patch)
         encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones, prosody)
