@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 from helpers.corpus import samples, write_corpus, write_shard
+from helpers.web import serving_pages
 
 from vivavoce.data import fetch
 from vivavoce.data.fetch import expand
@@ -54,10 +54,8 @@ def web_server(folder: Path, answers: list[Answer], ranges: bool = True) -> Iter
         def log_message(self, *_: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    with serving_pages(Handler) as address:
+        yield address, asked
 
 
 def read(names: list[str]) -> tuple[list[str], Report]:
