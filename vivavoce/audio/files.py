@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,20 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
 def write_json(path: str | os.PathLike[str], values: Any) -> None:
     """Write `values` as JSON, atomically. Raises ValueError and OSError as `part_file`."""
     atomic_write(path, (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
+
+
+def make_private(folder: Path, remedy: str) -> None:
+    """Make a folder that only its owner can read. Raises ValueError, ending in `remedy`, if that is not possible.
+
+    It may exist already, unless other users can read it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode & 0o777
+    except OSError as error:
+        raise ValueError(f"{folder}: {error.strerror}; {remedy}") from None
+    if mode & 0o077 and sys.platform != "win32":
+        raise ValueError(f"{folder}: other users can read it (mode {mode:o}); chmod 700 it, or choose another one")
 
 
 @contextlib.contextmanager

@@ -97,12 +97,7 @@ class _Codes(nn.Module):
         self.encoder = encoder
 
     def forward(self, codes: Tensor, index: Tensor, place: Tensor) -> Tensor:
-        encoder, present = self.encoder, codes >= 0
-        x = encoder.project(encoder.embed(codes.clamp(min=0)))
-        for block in encoder.blocks:
-            x = block(x, present[..., None])
-        x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
-        return encoder.out(x + encoder.place(place))
+        return self.encoder.at(codes, index, place)
 
 
 class _T2S(nn.Module):
@@ -369,7 +364,7 @@ def _graphs(
             inputs["languages"], axes["languages"] = torch.zeros_like(text), {0: batch, 1: characters}
         if network.phones:
             inputs["phones"], axes["phones"] = torch.zeros((2, 7, 2), dtype=torch.long), {0: batch, 1: characters}
-        if getattr(network, "prosody", False):
+        if network.prosody:
             inputs["prosody"], axes["prosody"] = torch.zeros(2, 7, PROSODY), {0: batch, 1: characters}
         return inputs, axes
 

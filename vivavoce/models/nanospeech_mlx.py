@@ -261,15 +261,18 @@ class CodeEncoder(nn.Module):
 
     def __call__(self, codes: mx.array, size: int, keep: mx.array) -> mx.array:
         """Encode `codes`, padded with -1, for `size` tokens; `keep` [B] is 1, or 0 to drop the codes."""
-        present = codes >= 0
+        middle = (mx.arange(size) + 0.5) * self.codes_per_token
+        index = mx.maximum(mx.minimum(middle.astype(mx.int32)[None], (codes >= 0).sum(1, keepdims=True) - 1), 0)
+        x = self.at(codes, index, (middle % 1 - 0.5)[:, None])
+        return x * keep[:, None, None].astype(x.dtype)
+
+    def at(self, codes: mx.array, index: mx.array, place: mx.array) -> mx.array:
+        """Encode codes [B, C]; `index` [B, K] says which code each token has, `place` [K, 1] where it lies in it."""
         x = self.project(self.embed(mx.maximum(codes, 0)))
         for block in self.blocks:
-            x = block(x, present[..., None])
-        middle = (mx.arange(size) + 0.5) * self.codes_per_token
-        index = mx.minimum(middle.astype(mx.int32)[None], present.sum(1, keepdims=True) - 1)
-        x = mx.take_along_axis(x, mx.maximum(index, 0)[..., None], axis=1)
-        place = self.place((middle % 1 - 0.5)[:, None].astype(self.place.bias.dtype))
-        return self.out(x + place) * keep[:, None, None].astype(x.dtype)
+            x = block(x, (codes >= 0)[..., None])
+        x = mx.take_along_axis(x, index[..., None], axis=1)
+        return self.out(x + self.place(place.astype(self.place.bias.dtype)))
 
 
 # ---- transformer --------------------------------------------------------------------------------------------------

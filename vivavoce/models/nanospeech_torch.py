@@ -256,15 +256,18 @@ class CodeEncoder(nn.Module):
 
     def forward(self, codes: Tensor, size: int, keep: Tensor) -> Tensor:
         """Encode `codes`, padded with -1, for `size` tokens; `keep` [B] is 1, or 0 to drop the codes."""
-        present = codes >= 0
+        middle = (torch.arange(size, device=codes.device) + 0.5) * self.codes_per_token
+        index = middle.long()[None].minimum((codes >= 0).sum(1, keepdim=True) - 1).clamp(min=0)
+        x = self.at(codes, index, (middle % 1 - 0.5)[:, None])
+        return x * keep[:, None, None].to(x.dtype)
+
+    def at(self, codes: Tensor, index: Tensor, place: Tensor) -> Tensor:
+        """Encode codes [B, C]; `index` [B, K] says which code each token has, `place` [K, 1] where it lies in it."""
         x = self.project(self.embed(codes.clamp(min=0)))
         for block in self.blocks:
-            x = block(x, present[..., None])
-        middle = (torch.arange(size, device=codes.device) + 0.5) * self.codes_per_token
-        index = middle.long()[None].minimum(present.sum(1, keepdim=True) - 1).clamp(min=0)
+            x = block(x, (codes >= 0)[..., None])
         x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
-        place = self.place((middle % 1 - 0.5)[:, None].to(self.place.weight.dtype))
-        return self.out(x + place) * keep[:, None, None].to(x.dtype)
+        return self.out(x + self.place(place.to(self.place.weight.dtype)))
 
 
 # ---- transformer --------------------------------------------------------------------------------------------------

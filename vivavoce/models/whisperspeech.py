@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from vivavoce.config import Config, MelConfig
 from vivavoce.models.nanospeech import check_text_channels
@@ -146,6 +146,7 @@ class MaskedT2SConfig(Config):
     dropout: float = 0.0
     languages: tuple[str, ...] = ()  # as in NanospeechConfig
     phones: tuple[str, ...] = ()
+    prosody: ClassVar[bool] = False  # the codes hardly tell it
 
     def __post_init__(self) -> None:
         self.require(self.alignment == "frames", "alignment", '"frames"')

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import re
 import secrets
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import safetensors
 
 from vivavoce.audio.dsp import Samples
+from vivavoce.audio.files import make_private
 from vivavoce.bundles import read_bundle
 from vivavoce.config import BUILTIN_VOICES
 from vivavoce.voices import Voice, get, own_names, own_path
@@ -56,13 +56,7 @@ class VoiceStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = folder.stat().st_mode & 0o777
-        except OSError as error:
-            raise ValueError(f"{folder}: {error.strerror}; choose a folder for added voices with --voices") from None
-        if mode & 0o077 and sys.platform != "win32":
-            raise ValueError(f"{folder}: other users can read it (mode {mode:o}); chmod 700 it, or choose another one")
+        make_private(folder, "choose a folder for added voices with --voices")
 
     def __len__(self) -> int:
         return len(self._files())

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vivavoce.audio.dsp import SAMPLE_RATE, Samples, resample
 from vivavoce.synthesis.plan import PlannedPiece
+from vivavoce.text.pieces import between_spaces
 from vivavoce.voices import Voice
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _check_recording(seconds: float, planned: Sequence[PlannedPiece]) -> None:
 def timed(planned: Sequence[PlannedPiece], find: Find, usual: str) -> list[PlannedPiece]:
     """Return the pieces with the times of a recording. find: finds them. usual: the language of pieces without one."""
     texts = [p.piece.text.strip() for p in planned]
-    languages = [code for p in planned for code in _languages(p, usual)]
+    # of each piece its characters and the space after it
+    languages = [code for p in planned for code in between_spaces(p.piece.text, p.piece.languages, usual)[1:]]
     times = find(f" {' '.join(texts)} ", [languages[0], *languages])
     found, start = [], 1
     before = float(times[0])  # the silence before the first piece is a part of it
@@ -85,12 +87,3 @@ def timed(planned: Sequence[PlannedPiece], find: Find, usual: str) -> list[Plann
         found.append(dataclasses.replace(p, piece=piece, seconds=sum(seconds), before=0.0))
         start, before = end + 1, after
     return found
-
-
-def _languages(planned: PlannedPiece, usual: str) -> list[str]:
-    """Return the language of each character of a piece, stripped, and of the space after it."""
-    text = planned.piece.text
-    codes = [code for code, count in planned.piece.languages for _ in range(count)] or [usual] * len(text)
-    first = len(text) - len(text.lstrip())
-    codes = codes[first : first + len(text.strip())]
-    return [*codes, codes[-1]]

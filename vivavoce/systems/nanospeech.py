@@ -21,7 +21,7 @@ from vivavoce.models import solvers
 from vivavoce.models.nanospeech import FILLER, SamplingConfig
 from vivavoce.systems.interface import SynthesisRequest, SynthesisResult, shared_options
 from vivavoce.text.phones import PhoneChannel
-from vivavoce.text.pieces import Piece
+from vivavoce.text.pieces import Piece, between_spaces
 from vivavoce.text.prosody import NEUTRAL, Prosody
 from vivavoce.text.prosody import channels as channels_of
 from vivavoce.text.tokenizer import CharTokenizer, evenly_in_words
@@ -323,7 +323,7 @@ class BaseNanospeechSystem(ABC):
         Only networks without an audio prompt have them, so there is no reference text before the piece's.
         """
         channels: dict[str, Any] = {}
-        if getattr(config, "prosody", False) and any(piece.prosody for piece in pieces):  # T2S has no prosody
+        if config.prosody and any(piece.prosody for piece in pieces):
             told = [channels_of(self._character_prosody(piece)) for piece in pieces]
             channels["prosody"] = self._padded([self._tensor(row) for row in told])
         if not config.languages and not config.phones:
@@ -345,11 +345,11 @@ class BaseNanospeechSystem(ABC):
 
     def _character_languages(self, piece: Piece) -> list[str]:
         """Return the language of each character that the model reads for a piece: its text between two spaces."""
-        return _between_spaces(piece.text, piece.languages, self.languages[0])
+        return between_spaces(piece.text, piece.languages, self.languages[0])
 
     def _character_prosody(self, piece: Piece) -> list[Prosody]:
         """Return the prosody of each character that the model reads for a piece. No space is emphasised."""
-        found = _between_spaces(piece.text, piece.prosody, NEUTRAL)
+        found = between_spaces(piece.text, piece.prosody, NEUTRAL)
         read = f" {piece.text.strip()} "
         return [
             dataclasses.replace(prosody, stress=0.0) if c == " " and prosody.stress else prosody
@@ -448,11 +448,3 @@ class BaseNanospeechSystem(ABC):
         """Return speaker vectors [B, V]; those that are missing are computed from the recordings."""
         vectors = [cast(np.ndarray, self.embedded(voice).embedding) for voice in voices]
         return self._tensor(np.stack(vectors).astype(np.float32))
-
-
-def _between_spaces(text: str, runs: Sequence[tuple[Any, int]], usual: Any) -> list[Any]:
-    """Return what runs (value, number of characters) of a text say of each character of it between two spaces."""
-    values = [value for value, count in runs for _ in range(count)] or [usual] * len(text)
-    first = len(text) - len(text.lstrip())
-    values = values[first : first + len(text.strip())] or [usual]
-    return [values[0], *values[: len(text.strip())], values[-1]]

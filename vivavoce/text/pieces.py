@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vivavoce.text.prosody import Prosody
 
@@ -24,3 +26,11 @@ class Piece:
     phones: tuple[tuple[int, int, str], ...] = ()
     seconds: tuple[float, ...] = ()
     prosody: tuple[tuple[Prosody, int], ...] = ()
+
+
+def between_spaces(text: str, runs: Sequence[tuple[Any, int]], usual: Any) -> list[Any]:
+    """Return what runs (value, number of characters) of a text say of each character of it between two spaces."""
+    values = [value for value, count in runs for _ in range(count)] or [usual] * len(text)
+    first = len(text) - len(text.lstrip())
+    values = values[first : first + len(text.strip())] or [usual]
+    return [values[0], *values[: len(text.strip())], values[-1]]

@@ -33,7 +33,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import numpy.typing as npt
 
 from vivavoce import locks
-from vivavoce.audio.files import write_json
+from vivavoce.audio.files import make_private, write_json
 from vivavoce.bundles import read_bundle
 from vivavoce.train_voice import fit, recordings, scripts
 from vivavoce.train_voice.refusals import Busy, Changed, Full, Missing
@@ -96,13 +96,7 @@ class Studio:
 
     def __init__(self, folder: Path, voices: Path) -> None:
         self.folder, self.voices = folder.absolute(), voices.absolute()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = folder.stat().st_mode & 0o777
-        except OSError as error:
-            raise ValueError(f"{folder}: {error.strerror}; choose a folder with --studio-folder") from None
-        if mode & 0o077 and sys.platform != "win32":
-            raise ValueError(f"{folder}: other users can read it (mode {mode:o}); chmod 700 it, or choose another one")
+        make_private(folder, "choose a folder with --studio-folder")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.RLock()
 
