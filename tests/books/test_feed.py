@@ -18,12 +18,6 @@ from vivavoce.cli.terminal import run
 ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder: the one that pytest was started in may have sounds, such as that of `make speak`."""
-    monkeypatch.chdir(tmp_path)
-
-
 def chapter(name: str, tags: Tags) -> None:
     with audio.Writer(name, 24_000) as file:
         file.add((0.1 * np.sin(np.arange(48_000) * 0.05)).astype(np.float32))
