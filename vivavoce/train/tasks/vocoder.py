@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vivavoce.audio.pitch import track
 from vivavoce.config import Config
 from vivavoce.data.samples import Features, Utterance
 from vivavoce.models.mel_torch import LogMel
@@ -21,7 +22,6 @@ from vivavoce.train.config import TrainConfig
 from vivavoce.train.discriminators import BandDiscriminators, Discriminators
 from vivavoce.train.harmonics import HarmonicLosses
 from vivavoce.train.losses import LOW_BAND, LOW_WINDOWS, WINDOWS, LowBand, SpectralLosses
-from vivavoce.train.pitch import track
 from vivavoce.train.tasks.base import Batch, Task
 
 

@@ -1,4 +1,4 @@
-"""Pitch tracking: how many cycles of a voice's fundamental have passed at each frame.
+"""Pitch tracking: a voice's fundamental frequency, and how many of its cycles have passed at each frame.
 
 Candidates and costs follow RAPT (Talkin, "A robust algorithm for pitch tracking", 1995): normalised cross-correlation
 of a short window with itself some lags later, and the path of least cost through all frames. The phase of the first
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vivavoce import audio
+from vivavoce.audio.dsp import resample
 
 LOWEST, HIGHEST = 60.0, 500.0  # Hz
 RATE = 6_000  # Hz, sample rate for the lag search: enough for the harmonics that carry the pitch
@@ -39,9 +39,18 @@ def track(wave: np.ndarray, sample_rate: int, hop: int) -> tuple[np.ndarray, np.
     return _steadied(frames, cycles, rate, voiced, sample_rate, hop), voiced
 
 
+def frequencies(wave: np.ndarray, sample_rate: int, hop: int) -> np.ndarray:
+    """Return the fundamental of a waveform [S] in Hz, LOWEST to HIGHEST, at each frame [N]; 0 where it is unvoiced.
+
+    N = S // hop + 1; frame n is centred at sample n * hop.
+    """
+    lags, voiced = _path(*_correlation(wave, sample_rate, hop, len(wave) // hop + 1))
+    return np.where(voiced, 1 / lags, 0.0)
+
+
 def _correlation(wave: np.ndarray, sample_rate: int, hop: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return lags in seconds [L] and the normalised cross-correlation at each [N, L], at most 1."""
-    low = audio.resample(wave, sample_rate, RATE).astype(np.float64)
+    low = resample(wave, sample_rate, RATE).astype(np.float64)
     shortest, longest, size = int(RATE / HIGHEST), int(RATE / LOWEST) + 1, int(WINDOW * RATE)
     span = size + longest
     low = np.pad(low, (span, span + size))

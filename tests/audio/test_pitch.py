@@ -1,11 +1,11 @@
-"""The pitch of recorded voices, as a vocoder's harmonics learn from it."""
+"""The pitch of recorded voices."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from vivavoce.train.pitch import track
+from vivavoce.audio.pitch import frequencies, track
 
 RATE, HOP = 24_000, 256
 
@@ -31,6 +31,15 @@ def test_the_cycles_of_a_glide_are_counted(low: float, high: float) -> None:
     assert voiced[inner].mean() > 0.95
     off = (cycles - truth[np.minimum(np.arange(len(cycles)) * HOP, len(truth) - 1)])[inner]
     assert np.abs(off - np.round(off[0])).max() < 0.05  # whole cycles more or less are no difference
+
+
+def test_the_frequency_of_a_glide_is_found_and_pauses_have_none() -> None:
+    wave, truth = voice(120, 190)
+    hertz = frequencies(np.concatenate((wave, np.zeros(9_600, np.float32))), RATE, HOP)
+    inner = slice(5, len(wave) // HOP - 5)
+    right = np.gradient(truth)[: len(wave) : HOP] * RATE
+    assert np.abs(12 * np.log2(hertz[inner] / right[inner])).max() < 0.2  # semitones
+    assert not hertz[len(wave) // HOP + 5 :].any()
 
 
 def test_silence_and_noise_have_no_pitch_and_a_pause_is_bridged() -> None:
