@@ -27,6 +27,8 @@ class StandIn:
 
     sample_rate = 24_000
     uses_transcript = False
+    prosody = False
+    by_letters = False
     sampling = SimpleNamespace(max_seconds=20.0, min_seconds=1.0)
 
     def __init__(self) -> None:

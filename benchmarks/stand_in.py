@@ -26,6 +26,8 @@ class StandIn:
     sample_rate = RATE
     sampling = SamplingConfig(steps=3, method="midpoint", cfg=1.5, sway_coef=-0.5, max_seconds=10.0)
     uses_transcript = False
+    prosody = False
+    by_letters = False
     languages = ("en",)
 
     def __init__(self, seconds: float = 0.0) -> None:

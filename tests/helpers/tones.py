@@ -32,6 +32,8 @@ class Tones:
     sample_rate = RATE
     sampling = SamplingConfig(steps=3, method="midpoint", cfg=1.5, sway_coef=-0.5, max_seconds=10.0)
     uses_transcript = False
+    prosody = False
+    by_letters = False
     languages = ("en", "fr")
 
     def __init__(self) -> None:

@@ -29,6 +29,8 @@ class Silent:
     sample_rate = 24_000
     sampling = SamplingConfig(max_seconds=6.0)
     uses_transcript = False
+    prosody = False
+    by_letters = False
     languages = ("en", "fr")
     tokenizer = CharTokenizer([*" abcdefghijklmnopqrstuvwxyz.,;:!?'-"])
 

@@ -17,13 +17,13 @@ import sys
 import threading
 import traceback
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from xml.sax.saxutils import escape
 
 import numpy as np
+from cachetools import LRUCache
 
 from vivavoce.audio.dsp import Samples, pcm
 from vivavoce.config import SPEEDS
@@ -71,7 +71,7 @@ class Module:
         self._settings: dict[str, str] = {}
         self._writing = threading.Lock()
         self._engine = threading.Lock()  # held by the message that the model works on
-        self._kept: OrderedDict[tuple[Any, ...], list[Speech]] = OrderedDict()  # of short messages, last used last
+        self._kept: MutableMapping[tuple[Any, ...], list[Speech]] = LRUCache(KEPT)  # of short messages
         self._current: _Message | None = None
 
     def run(self) -> None:
@@ -228,9 +228,6 @@ class _Message(threading.Thread):
                     return
         if len(self._text) <= SHORT and not self._over:  # a message that was stopped may be incomplete
             kept[key] = played
-            kept.move_to_end(key)
-            while len(kept) > KEPT:
-                kept.popitem(last=False)
 
     def _parts(self) -> Generator[Speech, None, None]:
         """Yield the speech, the first piece a short one. Nothing if there is nothing to say."""

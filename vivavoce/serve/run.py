@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from vivavoce.config import available_cores
 from vivavoce.serve import connections, logs
 from vivavoce.serve.aliases import VoiceAliases
 from vivavoce.serve.app import create_app
@@ -31,8 +32,7 @@ SPARE_FILES = 256  # open files beside the connections: workers' pipes, voices, 
 
 def threads_per_worker(workers: int) -> int:
     """Return the CPU threads of each worker: an even share of the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // workers)
+    return max(1, available_cores() // workers)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -10,9 +10,11 @@ import contextlib
 import os
 import signal
 import traceback
-from collections import OrderedDict
+from collections.abc import MutableMapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
 
 from vivavoce.audio.dsp import SAMPLE_RATE
 from vivavoce.serve import encoders
@@ -158,9 +160,7 @@ class Worker:
         self.connection = connection
         self.waiting: list[Job] = []
         self.active: dict[int, ActiveJob] = {}
-        self.voices: OrderedDict[tuple[str, str, str], Voice] = (
-            OrderedDict()
-        )  # by model, id and weights, last used last
+        self.voices: MutableMapping[tuple[str, str, str], Voice] = LRUCache(CACHED_VOICES)  # by model, id and weights
 
     def run(self) -> None:
         """Run until the server sends None or closes the pipe, which raises EOFError or ConnectionError."""
@@ -208,10 +208,9 @@ class Worker:
         """Return the job's voice with the speaker vector of its model, which takes a moment the first time."""
         trained = job.voice.weights  # a voice that was trained again has the same id
         key = (job.model, job.voice_id, trained.digest if trained is not None else "")
-        voice = self.voices.pop(key, None) or tts.system.embedded(job.voice)
-        self.voices[key] = voice
-        if len(self.voices) > CACHED_VOICES:
-            self.voices.popitem(last=False)
+        voice = self.voices.get(key)
+        if voice is None:
+            voice = self.voices[key] = tts.system.embedded(job.voice)
         return voice
 
     def _next_batch(self) -> list[ActiveJob]:
@@ -320,7 +319,7 @@ def main(connection: Connection, build: Build, threads: int) -> None:
         with contextlib.suppress(Exception):  # the first request would otherwise wait for lazy imports
             tts.preview("It is 7:45.", lang=tts.languages[0])
     abilities = {
-        name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript, getattr(tts.system, "prosody", False))
+        name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript, tts.system.prosody)
         for name, tts in models.items()
     }
     with contextlib.suppress(EOFError, ConnectionError):

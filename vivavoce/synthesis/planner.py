@@ -83,7 +83,7 @@ class Planner:
     def __init__(self, system: System, voice: Voice, options: SpeakOptions, lang: str = "en") -> None:
         self.system, self.options, self.lang = system, options, lang
         self.changes: list[Change] = []
-        self._follows = bool(getattr(system, "prosody", False))  # whether the model reads pitch, range and stress
+        self._follows = system.prosody  # whether the model reads pitch, range and stress
         self._prosody = self._usual_prosody()
         self._voices: dict[str | None, Voice] = {None: self._prepare(voice)}
         # seconds per character at speed 1, by voice and language

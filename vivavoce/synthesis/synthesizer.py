@@ -176,7 +176,7 @@ class Synthesizer:
         wave, rate = np.asarray(result.samples, np.float32), self.system.sample_rate
         pauses = speech_level(wave, rate) - rms_db(wave)
         energies = np.array([prosody.energy for prosody, count in piece.prosody for _ in range(count)] or [0.0])
-        varied = bool((energies != energies[0]).any()) and not getattr(self.system, "prosody", False)
+        varied = bool((energies != energies[0]).any()) and not self.system.prosody
         if varied and result.ends is not None and len(result.ends) == len(energies):
             times = np.arange(len(wave)) / rate
             middles = (np.concatenate([[result.start], result.ends[:-1]]) + result.ends) / 2

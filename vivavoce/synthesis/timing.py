@@ -32,7 +32,7 @@ PACE = (4.0, 40.0)  # characters a second, from drawled to hurried
 
 def check_times(system: Any, name: str) -> None:
     """Raise ValueError if a system cannot be given the lengths of letters."""
-    if not getattr(system, "by_letters", False):
+    if not system.by_letters:
         raise ValueError(f"model {name or type(system).__name__!r} cannot take the timing of a recording: it does not "
                          "predict the length of each letter")  # fmt: skip
 

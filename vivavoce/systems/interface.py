@@ -122,6 +122,14 @@ class System(Protocol):
     def languages(self) -> tuple[str, ...]:
         """The codes of the model's languages, the usual one first."""
 
+    @property
+    def prosody(self) -> bool:
+        """Whether pieces may state a pitch, range, energy, pace and emphasis."""
+
+    @property
+    def by_letters(self) -> bool:
+        """Whether pieces may state the length of each of their characters."""
+
     def embedded(self, voice: Voice) -> Voice:
         """Return the voice with the speaker vector that this system needs, if any, for all its pieces."""
 

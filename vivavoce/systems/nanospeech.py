@@ -9,12 +9,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from cachetools import LRUCache
 
 from vivavoce.audio.dsp import Samples
 from vivavoce.models import solvers
@@ -68,7 +68,7 @@ class BaseNanospeechSystem(ABC):
         self.tokenizer = CharTokenizer(list(characters))
         self._speaker: Any = None
         self._phone_channels: dict[tuple[str, ...], PhoneChannel] = {}  # by inventory
-        self._trained: OrderedDict[str, BaseNanospeechSystem] = OrderedDict()  # by digest, last used last
+        self._trained: MutableMapping[str, BaseNanospeechSystem] = LRUCache(MAX_TRAINED)  # by digest
 
     @property
     def sample_rate(self) -> int:
@@ -95,7 +95,7 @@ class BaseNanospeechSystem(ABC):
 
     @property
     def by_letters(self) -> bool:
-        """Whether a piece may state the length of each of its characters."""
+        """Whether pieces may state the length of each of their characters."""
         return self._predicts_characters and self.model.config.text_align == "letters"
 
     # ---- what a backend adds ----------------------------------------------------------------------------------------
@@ -147,13 +147,11 @@ class BaseNanospeechSystem(ABC):
         weights = voice.weights
         if weights is None or self.reload is None:
             return self
-        system = self._trained.pop(weights.digest, None)
+        system = self._trained.get(weights.digest)
         if system is None:
             system = copy.copy(self)
             system._place(self.reload(weights))
-        self._trained[weights.digest] = system
-        while len(self._trained) > MAX_TRAINED:
-            self._trained.popitem(last=False)
+            self._trained[weights.digest] = system
         return system
 
     # ---- synthesis --------------------------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ class WhisperspeechSystem:
     speaker: loads the encoder of the vectors that S2A reads, for the first voice without one; None: the bundled one.
     """
 
+    uses_transcript = prosody = by_letters = False
+
     def __init__(
         self,
         t2s: T2S,
@@ -165,10 +167,6 @@ class WhisperspeechSystem:
     def code_rate(self) -> float:
         """Semantic codes per second."""
         return self.codec.frame_rate / self.s2a.config.frames_per_code
-
-    @property
-    def uses_transcript(self) -> bool:
-        return False
 
     @property
     def languages(self) -> tuple[str, ...]:
