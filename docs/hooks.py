@@ -6,6 +6,7 @@ the site here. `<!-- help NAME -->` is replaced by the help of a command.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 import sys
@@ -14,6 +15,11 @@ from typing import Any
 
 import typer.main
 from mkdocs.structure.files import File, Files
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = (
@@ -45,10 +51,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     pages = {file.src_uri for file in files}
 
     def link(match: re.Match[str]) -> str:
-        return match[1] + moved(match[2], in_repository, source, pages, config.extra["repository"])
+        return match[1] + moved(match[2], in_repository, source, pages, repository())
 
     markdown = _LINK.sub(link, markdown)
     return re.sub(r"<!-- help ([\w-]+) -->", lambda m: help_of(m[1]), markdown)
+
+
+@functools.cache
+def repository() -> str:
+    """Return the address of the public repository, which pyproject.toml states.
+
+    It is not given to mkdocs as repo_url, which makes pages ask GitHub for statistics.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["urls"]["Repository"])
 
 
 def moved(link: str, in_repository: str, in_site: str, pages: set[str], repository: str) -> str:
