@@ -131,6 +131,27 @@ def rate_of(what: str, show: Callable[[str, float], None]) -> Callable[[int, int
     return update
 
 
+@contextlib.contextmanager
+def requires(command: str, extra: str) -> Iterator[None]:
+    """Raise ValueError with the command to run where an import fails because an extra is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "vivavoce":
+            raise
+        raise ValueError(f"{command}: the package {error.name} is missing: pip install vivavoce[{extra}]") from None
+
+
+@contextlib.contextmanager
+def resumable(what: str) -> Iterator[None]:
+    """After Ctrl-C, print how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_line(f"stopped; finished {what} are kept, and the same command resumes from there")
+        raise
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: drawn on a terminal, tab-separated elsewhere."""
     if sys.stdout is None or not sys.stdout.isatty():
