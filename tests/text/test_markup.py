@@ -248,6 +248,38 @@ def test_a_tag_without_its_end_is_refused(text: str) -> None:
         parse(f"A {text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A [em hi[/em]", "column 3: [em hi: ] is missing"),
+        ("A [pitch black [pause 1s] hi[/pitch]", "column 3: [pitch black: ] is missing"),
+        ("A [fr oui[/fr]", "column 3: [fr oui: ] is missing"),
+        ("A [lang oui [/lang]", "column 3: [lang oui: ] is missing"),
+        ("A [voice nash]hi[/voice]", "[/voice]: there is no open tag that it could close: [voice nash] is no tag; use"),
+        ("A [speed fast]hi[/speed]", "[speed fast] is no tag; use the form [speed:0.9]"),
+        ("A [fr please]oui[/fr]", "[fr please] is no tag; use the form [fr]"),
+    ],
+)
+def test_an_end_tag_that_closes_nothing_names_the_broken_tag_before_it(text: str, said: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        parse(text)
+    assert said in str(refusal.value)
+
+
+def test_a_broken_tag_in_an_earlier_part_is_named() -> None:
+    parser = MarkupParser()
+    parser.parse("An [em dash\n")
+    with pytest.raises(ValueError, match=r"line 2, column 3: .*: \[em dash is no tag; \] is missing"):
+        parser.parse("hi[/em]")
+
+
+@pytest.mark.parametrize(
+    "text", ["[em [em]hi[/em]", "[em]big [em news[/em]", "[fr so\n[lang:fr]oui[/fr]", "[to [fr]oui[/fr]"]
+)
+def test_an_end_tag_belongs_to_the_tag_that_is_open(text: str) -> None:
+    assert parse(text)
+
+
 def test_the_wrong_end_is_refused() -> None:
     with pytest.raises(ValueError, match=r"column 6: \[/de\]"):
         parse("[fr]a[/de]")
@@ -280,6 +312,18 @@ def test_an_error_shows_a_long_tag_in_short() -> None:
         ("a [fr-FR] b", "a  b", ["[fr-FR]"]),
         ("a [lang:xx] b", "a  b", ["[lang:xx]"]),
         ("a [pause] b", "a  b", ["[pause]"]),
+        ("a [pitch up] b", "a  b", ["[pitch up]"]),
+        ("a [energy very soft]b[/energy]", "a b", ["[energy very soft]", "[/energy]"]),
+        ("a [emphasis strong]b[/emphasis]", "a b", ["[emphasis strong]", "[/emphasis]"]),
+        ("a [pace fast] b", "a  b", ["[pace fast]"]),
+        ("press [volume up], the [pitch black] night", "press [volume up], the [pitch black] night", []),
+        # what follows a tag without its bracket is read
+        ("[em so[/em] it is", " so it is", ["[em", "[/em]"]),
+        ("[pitch +2 so[/pitch] it is", " so it is", ["[pitch +2", "[/pitch]"]),
+        ("[pitch up so[/pitch] it is", " so it is", ["[pitch up", "[/pitch]"]),
+        ("[voice:nash so it is", " so it is", ["[voice:nash"]),
+        ("[pause 500ms so it is", " so it is", ["[pause 500ms"]),
+        ("[fr oui[/fr]", " oui", ["[fr", "[/fr]"]),
     ],
 )
 def test_a_lenient_parser_leaves_wrong_tags_out_and_reports_them(text: str, plain: str, reported: list[str]) -> None:

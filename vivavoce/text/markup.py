@@ -16,8 +16,9 @@ r"""Parse tags in plain text into `Segment`s: pauses, spelling, readings, voices
 Tags are in lower case. A bracket is treated as a tag if it has the name of a tag and a colon, starts with the word
 pause, closes one of these, or holds just a language code. What can only be a misspelt tag is an error that names its
 place: [voice:], [pause], [vioce:nash], [puase 500ms], [speed 0.9], [Voice:nash], [fr-FR], [/speed] without a start,
-[xx] if no language has that code, [Pitch +2], [pich +2], [pitch:+2], [emph]. All other brackets are text: [1], [sic],
-[Footnote], [Pause for laughter], [range 5 miles], [em dash], [he or she], [US], [to].
+[xx] if no language has that code, [Pitch +2], [pich +2], [pitch:+2], [pitch up], [emph], and [em word[/em] without its
+bracket. All other brackets are text: [1], [sic], [Footnote], [Pause for laughter], [range 5 miles], [em dash],
+[he or she], [US], [to].
 
 A few codes are also words, units or numerals that people put into brackets: [he], [it], [km], [vi]. They are text, with
 a warning, unless the text has an unambiguous language tag such as [en], [/it] or [lang:it].
@@ -123,7 +124,8 @@ class MarkupParser:
         self._state = Segment("")  # what the tags so far set
         self._has_speed = False
         self._open: set[str] = set()  # prosody tags without their end so far
-        self._as_text: dict[str, str] = {}  # brackets that were text although they begin with the name of a tag
+        # Brackets that were text although they begin with the name of a tag, by that name: the bracket, what is wrong
+        self._as_text: dict[str, tuple[str, str]] = {}
         self._has_language = False  # whether an unambiguous language tag was seen
         self._warned: set[str] = set()
         self._line, self._column = 1, 1  # where this part starts
@@ -147,15 +149,18 @@ class MarkupParser:
                 continue
             try:
                 if not m[2]:
-                    _refuse_open(m[1])
+                    self._check_closed(m)
                 is_tag = bool(m[2]) and (self._close(m) or self._tag(m))
             except ValueError as error:
                 if self._strict:
                     raise ValueError(f"{self._place(m.start())}: {_shorten(m[0])}: {error}") from None
-                self._leave_out(m[0])
+                wrong = m[0] if m[2] else _start_of_tag(m[0])  # the words after a tag without its bracket are read
+                self._leave_out(wrong)
+                self._plain.append(_unescaped(m[0][len(wrong) :]))
                 continue
             if is_tag:
                 continue
+            self._remember(m)
             if not self._strict and _is_stage_direction(m):
                 self._leave_out(m[0])
             else:
@@ -193,24 +198,52 @@ class MarkupParser:
         append_segment(self._segments, literal_segment(self._state, rule, written, words, phones))
         return True
 
+    def _check_closed(self, m: re.Match[str]) -> None:
+        """Raise ValueError for a tag without its closing bracket."""
+        missing = f"] is missing; a tag must end on its line and cannot contain another{_PLAIN}"
+        if _UNCLOSED.match(m[1]):
+            raise ValueError(missing)
+        # [em word[/em]: only the tag that closes it tells it from text
+        name = _name_of(m[1])
+        if not _is_name(name) or self._is_open(name):
+            return
+        opening = r"\[(/?)(?:lang\b|[a-z]{2,3}\])" if name == "lang" else rf"\[(/?)(?:lang:\s*)?{name}(?![A-Za-z])"
+        other = re.compile(opening).search(self._text, m.end())
+        if other and other[1]:
+            raise ValueError(missing)
+
+    def _is_open(self, name: str) -> bool:
+        """Return whether [/name] would close a tag."""
+        if name in ("voice", "speed"):
+            return self._has_speed if name == "speed" else self._state.voice is not None
+        return name in self._open or (self._state.lang is not None and name in ("lang", self._state.lang))
+
+    def _remember(self, m: re.Match[str]) -> None:
+        """Note a bracket that is text although it begins with the name of a tag: an end tag may say that it is one."""
+        name = _name_of(m[1])
+        if _is_name(name):
+            shape = SHAPES.get(name) or PROSODY.get(name) or f"[{name}]"
+            self._as_text[name] = _shorten(m[0]), f"use the form {shape}" if m[2] else "] is missing"
+
     # Each of these applies the bracket and returns True if it is a tag; False means that it is text.
 
     def _close(self, m: re.Match[str]) -> bool:
         if not (closing := re.fullmatch(r"/([A-Za-z]+)", m[1])):
             return False
         name = closing[1]
-        if name == "voice" and self._state.voice is not None:
-            return self._switch(voice=None)
-        if name == "speed" and self._has_speed:
-            self._has_speed = False
-            return self._switch(speed=1.0)
-        if name in self._open:
+        if self._is_open(name):
+            if name == "voice":
+                return self._switch(voice=None)
+            if name == "speed":
+                self._has_speed = False
+                return self._switch(speed=1.0)
+            if name not in self._open:
+                return self._switch(lang=None)
             self._open.remove(name)
             return self._switch(prosody=_neutral(self._state.prosody, name))
-        if self._state.lang is not None and name in ("lang", self._state.lang):
-            return self._switch(lang=None)
-        if name in SHAPES or name in PROSODY or name in WHISPER_LANGUAGES:
-            text = f": {self._as_text[name]} is no tag; use the form {PROSODY[name]}" if name in self._as_text else ""
+        if _is_name(name):
+            bracket, why = self._as_text.get(name, ("", ""))
+            text = f": {bracket} is no tag; {why}" if bracket else ""
             raise ValueError(f"there is no open tag that it could close{text}{_PLAIN}")
         if name.lower() in SHAPES or name.lower() in PROSODY:
             raise ValueError(f"tags are in lower case; use [/{name.lower()}]{_PLAIN}")
@@ -239,8 +272,6 @@ class MarkupParser:
             if name in PROSODY and self._change(name, value.strip()):
                 return True
             _refuse_unnamed(name, value)
-            if name in PROSODY:
-                self._as_text[name] = _shorten(m[0])
         return self._code(m)
 
     def _named(self, name: str, value: str) -> bool:
@@ -302,8 +333,16 @@ class MarkupParser:
 
 EMPHASES = ("emph", "emphasis")  # what others call [em]
 LEVELS = ("strong", "moderate", "reduced", "none")  # of SSML's emphasis
+# What people and language models write after the name of a prosody tag where a number belongs
+VALUES = name_set(
+    """up down high higher low lower medium default normal neutral x-high x-low x-loud x-soft x-fast x-slow loud louder
+    soft softer quiet quieter silent fast faster slow slower wide wider narrow narrower flat flatter lively livelier
+    rising falling increase decrease increased decreased raised lowered reset off strong moderate reduced none very
+    slightly more less"""
+)
 # What has another tag, or none, and the form to use
 OTHERS = {"pace": "[speed:0.9]", "volume": PROSODY["energy"]}
+PACES = name_set("fast faster slow slower x-fast x-slow loud louder soft softer quiet quieter x-loud x-soft")
 
 _PLAIN = r"; write \[ for a literal bracket"
 
@@ -321,11 +360,29 @@ def _neutral(prosody: Prosody, name: str) -> Prosody:
     return replace(prosody, **{field: getattr(NEUTRAL, field)})
 
 
-def _refuse_open(body: str) -> None:
-    """Raise an error for a tag without its closing bracket."""
-    unclosed = r"pause\s+\.?\d|(?:spell|say|voice|speed|lang):\S|(?:pitch|range|energy)\s+(?:[+\u2212-]\.?\d|\d*\.\d)"
-    if re.match(unclosed, body):
-        raise ValueError(f"] is missing; a tag must end on its line and cannot contain another{_PLAIN}")
+# The beginning of what can only be a tag
+_UNCLOSED = re.compile(
+    r"pause\s+\.?\d|(?:spell|say|voice|speed|lang):\S|(?:pitch|range|energy)\s+(?:[+\u2212-]\.?\d|\d*\.\d)"
+)
+
+
+def _name_of(body: str) -> str:
+    """Return the first word of a bracket, which may be the name of a tag."""
+    m = re.match(r"\s*([A-Za-z]+)(?![\w-])", body)
+    return m[1] if m else ""
+
+
+def _is_name(name: str) -> bool:
+    """Return whether [/name] is a tag."""
+    return name in SHAPES or name in PROSODY or name in WHISPER_LANGUAGES
+
+
+def _start_of_tag(bracket: str) -> str:
+    """Return what of a bracket without its end is the tag, in front of words that it was meant to apply to."""
+    amount = rf"{_AMOUNT.pattern}|{'|'.join(sorted(VALUES, key=len, reverse=True))}"
+    value = rf"\[\s*(?:pause\s+[\d.]+\s?m?s\b|(?:voice|speed|lang):\s*\S+|[a-z]+\s+(?:{amount})(?![\w-]))"
+    m = re.match(value, bracket) or re.match(r"\[(?:spell|say):.*|\[\s*[A-Za-z]+:?", bracket, re.DOTALL)
+    return m[0].rstrip() if m else bracket
 
 
 def _refuse_named(name: str, value: str) -> None:
@@ -364,6 +421,12 @@ def _refuse_prosody(name: str, value: str) -> None:
     if name != name.lower() and name.lower() in _PARSERS and (sure or (amount and "." in value)):
         raise ValueError(f"tags are in lower case; use the form {PROSODY[name.lower()]}{_PLAIN}")
     if (sure and name in OTHERS) or (amount and name == "pace" and "." in value):
+        raise ValueError(f"there is no such tag; use the form {OTHERS[name]}{_PLAIN}")
+    if value and name in (*PROSODY, *EMPHASES) and all(word in VALUES for word in value.split()):
+        shape = PROSODY.get(name, PROSODY["em"])
+        wrong = "the tag has no value, but" if shape == PROSODY["em"] else "a number is needed, but"
+        raise ValueError(f"{wrong} {_shorten(value)!r} follows; use the form {shape}{_PLAIN}")
+    if value in PACES and name in OTHERS:  # not [volume up], which may be a key
         raise ValueError(f"there is no such tag; use the form {OTHERS[name]}{_PLAIN}")
     if name == "style" and value in STYLES:
         raise ValueError(f"a style is an option for the whole text, --style {value}, and no tag{_PLAIN}")
