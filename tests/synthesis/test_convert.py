@@ -110,6 +110,16 @@ def test_the_command_line_converts(models: Path, tmp_path: Path, capsys: Out) ->
     assert len(audio.read(tmp_path / "out.wav", RATE)) == pytest.approx(1.2 * RATE, abs=2)
 
 
+def test_the_command_offers_no_option_that_a_conversion_refuses(capsys: Out) -> None:
+    assert vivavoce_command("convert-voice", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "--steps" in shown and "--sway-coef" in shown and "with --text, nanospeech" in " ".join(shown.split())
+    for name in ("--speed", "--pitch", "--range", "--energy", "--pace", "--style", "--top-k"):
+        assert name not in shown
+        assert vivavoce_command("convert-voice", "in.wav", "-o", "out.wav", name, "1") == 2
+        assert f"No such option: {name}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

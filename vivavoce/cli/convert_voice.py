@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vivavoce.cli.inputs import check_output, chosen_voice
-from vivavoce.cli.options import WHOLE, Flags, ModelFlags, SamplingFlags, VoiceFlags, takes
+from vivavoce.cli.options import WHOLE, Flags, FlowFlags, ModelFlags, VoiceFlags, takes
 from vivavoce.cli.terminal import progress_bar
 
 
@@ -44,8 +44,21 @@ class ConversionFlags(Flags):
     ] = None
 
 
-@takes(ConversionFlags, VoiceFlags, SamplingFlags, ModelFlags)
-def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: SamplingFlags, model: ModelFlags) -> None:
+@dataclass(frozen=True)
+class ConverterFlags(ModelFlags):
+    """Which model converts."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="nanospeech, whisperspeech, a model folder or a Hugging Face name (default: whisperspeech; with --text, "
+            "nanospeech)."
+        ),
+    ] = None
+
+
+@takes(ConversionFlags, VoiceFlags, FlowFlags, ConverterFlags)
+def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: FlowFlags, model: ConverterFlags) -> None:
     """Speak a recording's words, at their times, in another voice. Convert nobody's voice without their consent."""
     from vivavoce.synthesis.tts import load
 

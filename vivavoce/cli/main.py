@@ -27,7 +27,8 @@ from vivavoce.cli.record import record
 from vivavoce.cli.serve_flags import McpFlags, ServeFlags, WyomingFlags
 from vivavoce.cli.speak import speak
 from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, rate_of, requires, resumable, run
-from vivavoce.cli.training import check_training_packages, convert, export, prepare, train, train_voice
+from vivavoce.cli.train_voice_flags import TrainVoiceFlags
+from vivavoce.cli.training import check_training_packages, convert, export, prepare, train
 from vivavoce.cli.voices import app as voices
 from vivavoce.voices import get as get_voice
 
@@ -224,14 +225,26 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags) -> N
 
 # --- training --------------------------------------------------------------------------------------------------------
 
-for _name, _function in (
-    ("train", train),
-    ("train-voice", train_voice),
-    ("prepare", prepare),
-    ("export", export),
-    ("convert", convert),
-):
-    app.command(_name, cls=Command)(_function)
+app.command("train", cls=Command)(train)
+
+
+@app.command("train-voice", cls=Command)
+@takes(TrainVoiceFlags)
+def train_voice(flags: TrainVoiceFlags) -> None:
+    """Train a voice from recordings of yourself, or of someone who agrees, or resume an interrupted run."""
+    from vivavoce.train_voice import run as training
+    from vivavoce.train_voice.settings import TrainVoiceConfig
+
+    check_training_packages("train-voice")
+    settings = TrainVoiceConfig(**flags.settings())
+    out = flags.out or Path(f"{settings.name}-voice")
+    with resumable("stages"):
+        made = training.train_voice(flags.recordings, out, settings, bar=progress_bar, say=print_line)
+    print(f'{made.voice}\n{made.report}\nspeak with it: vivavoce --voice "{settings.name}" "Hello."')
+
+
+for _function in (prepare, export, convert):
+    app.command(_function.__name__, cls=Command)(_function)
 
 
 # --- serving ---------------------------------------------------------------------------------------------------------

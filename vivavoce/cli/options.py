@@ -150,8 +150,8 @@ class ModelFlags(Flags):
 
 
 @dataclass(frozen=True)
-class SamplingFlags(Flags):
-    """Options of the generation, the fields of `SpeakOptions` without voice and seed."""
+class FlowFlags(Flags):
+    """Options of the flow, which every kind of generation has."""
 
     steps: Annotated[int | None, typer.Option(**WHOLE, help=f"Flow-matching steps ({_AS_MODEL}).")] = None
     method: Annotated[str | None, typer.Option(help=f"ODE solver: euler, midpoint or rk4 ({_AS_MODEL}).")] = None
@@ -165,6 +165,12 @@ class SamplingFlags(Flags):
     temperature: Annotated[
         float | None, typer.Option(**NUMBER, help=f"Sampling temperature, 0 to 2 ({_AS_MODEL}).")
     ] = None
+
+
+@dataclass(frozen=True)
+class SamplingFlags(FlowFlags):
+    """Options of the generation, the fields of `SpeakOptions` without voice and seed."""
+
     top_k: Annotated[
         int | None,
         typer.Option(**WHOLE, help=f"whisperspeech: sample from the K likeliest tokens; 0 for all ({_AS_MODEL})."),
