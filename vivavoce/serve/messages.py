@@ -69,6 +69,7 @@ class ModelInfo:
     languages: tuple[str, ...]
     uses_transcript: bool
     prosody: bool = False  # whether it follows pitch, range and emphasis
+    conversions: tuple[str, ...] = ()  # as `systems.load.conversions`
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,13 @@ class Model(BaseModel):
     languages: list[str] = Field(description="Extension: codes of the model's languages, the default one first.")
     needs_transcript: bool = Field(description="Extension: whether an added voice needs a transcript.")
     max_characters: int = Field(description="Extension: the most characters that a request may have.")
+    prosody: list[str] = Field(description="Extension: the fields of prosody that the model follows.")
+    styles: dict[str, dict[str, float]] = Field(
+        description="Extension: named values for these fields; none for a model that follows only some of them."
+    )
+    conversions: list[str] = Field(
+        description='Extension: what `POST /v1/audio/convert` can do: "recording" alone, recording with its "text".'
+    )
 
 
 class ModelList(BaseModel):

@@ -17,12 +17,12 @@ from vivavoce.config import BUILTIN_VOICES, SPEEDS, SpeakOptions
 from vivavoce.serve import encoders, schemas
 from vivavoce.serve.aliases import VoiceAliases
 from vivavoce.serve.errors import ApiError, Interrupted, body, clean
-from vivavoce.serve.messages import AudioChunk, Done, Failed, Job
+from vivavoce.serve.messages import AudioChunk, Done, Failed, Job, ModelInfo
 from vivavoce.serve.pool import JobHandle, Pool, QueueFull
 from vivavoce.serve.schemas import SpeechRequest, VoiceId
 from vivavoce.serve.settings import ServeConfig
 from vivavoce.serve.voices import UnusableVoice, VoiceStore
-from vivavoce.text.prosody import NEUTRAL, Prosody, parse_instructions, without_conditions
+from vivavoce.text.prosody import NEUTRAL, STYLES, Prosody, parse_instructions, without_conditions
 from vivavoce.voices import Voice
 
 DEFAULT_VOICE = SpeakOptions().voice
@@ -137,6 +137,21 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
         words=asked.timestamps and asked.stream_format == "sse",
         max_seconds=settings.max_seconds,
     )
+
+
+def followed(info: ModelInfo) -> tuple[str, ...]:
+    """Return the fields of prosody that a model follows. Without conditions, energy is a gain and pace a speed."""
+    return ("pitch", "pitch_range", "energy", "pace") if info.prosody else ("energy", "pace")
+
+
+def styles(info: ModelInfo) -> dict[str, dict[str, float]]:
+    """Return the styles that a model follows: each changes pitch or range, so it needs conditions."""
+    if not info.prosody:
+        return {}
+    return {
+        name: {"pitch": p.pitch, "pitch_range": p.range, "energy": p.energy, "pace": p.pace}
+        for name, p in STYLES.items()
+    }
 
 
 def find_voice(asked: str | VoiceId | None, service: Service) -> tuple[str, Voice]:

