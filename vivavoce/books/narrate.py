@@ -136,12 +136,18 @@ class Narration:
             identity |= {"lexicon": _digest(None if lexicon is None else lexicon.entries), "version": _version()}
             identity |= {"model": _digest(dict(model or {})), "notation": str(ssml), "retries": str(retries)}
             identity |= {"verify": str(self._checker is not None)}
+            identity |= {} if self._planner.like is None else {"like": self._planner.like.digest}
             chosen = self._planner.options.to_dict()
             identity |= {name: str(value) for name, value in chosen.items() if name not in ("voice", "seed")}
             any_seed = options.get("seed") is None
             with _lock(output):
                 self._store = SectionStore(output, self._rate, identity, self.seed, any_seed=any_seed)
             self.seed = self._store.seed
+
+    @property
+    def followed(self) -> str:
+        """What is followed of the recording `like`, in words; "" without one."""
+        return "" if self._planner.like is None else self._planner.like.followed
 
     @property
     def work(self) -> Path | None:

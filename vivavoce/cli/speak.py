@@ -28,6 +28,7 @@ from vivavoce.cli.options import WHOLE, Flags, MarkupFlags, ModelFlags, Sampling
 from vivavoce.cli.terminal import LiteralHelp, print_line, progress_bar, run
 from vivavoce.config import DTYPES, SpeakOptions
 from vivavoce.synthesis import likeness
+from vivavoce.synthesis.like import check_like
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import check_retries
 from vivavoce.synthesis.tts import TTS, load
@@ -95,6 +96,27 @@ class LoadFlags(Flags):
 
 
 @dataclass(frozen=True)
+class LikeFlags(Flags):
+    """A recording to speak like."""
+
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Speak with the pace, the pitch range and the rise of energy of this recording of 1 to 120 seconds; "
+            "--pace, --range and --energy override it. The voice keeps its own pitch.",
+        ),
+    ] = None
+    like_text: Annotated[
+        str | None,
+        typer.Option(
+            help="Transcript of --like. If it is the text itself, each word is spoken as in the recording, which needs "
+            "vivavoce[torch]."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class QualityFlags(Flags):
     """Seed, retries and verification."""
 
@@ -117,7 +139,7 @@ class QualityFlags(Flags):
 
 @takes(
     TextFlags, BookFlags, DialogueFlags, VoiceFlags, MarkupFlags, OutputFlags, AudiobookFlags, ModelFlags, LoadFlags,
-    SamplingFlags, QualityFlags,
+    SamplingFlags, LikeFlags, QualityFlags,
 )  # fmt: skip
 def speak(
     source: TextFlags,
@@ -130,11 +152,12 @@ def speak(
     model: ModelFlags,
     loading: LoadFlags,
     sampling: SamplingFlags,
+    like: LikeFlags,
     quality: QualityFlags,
 ) -> None:
     """Speak a text given as the argument, with --text, --file or on standard input."""
     # Everything that can be checked is checked before the model is loaded, which takes seconds.
-    options = _speak_options(sampling, quality, reading)
+    options = _speak_options(sampling, quality, reading) | _like_options(like)
     book = source.book(reading.ssml, parts)
     if reading.ssml and dialogue.given():
         raise ValueError("--dialogue, --cast and --lines are for plain text; SSML has <voice>")
@@ -166,6 +189,8 @@ def speak(
         with sampling.named():
             narration = Narration(tts, book, target.path, speaker, model=made_by(**settings), **narrate)
         watch(narration)
+        if narration.followed:
+            print_line(f"as in {like.like}: {narration.followed}")
         opening: list[Speech] = []
         spoken = _speak_to(narration, target, tts, show, opening)
         finished = time.perf_counter()
@@ -195,6 +220,15 @@ def _speak_options(sampling: SamplingFlags, quality: QualityFlags, reading: Mark
     if reading.lexicon is not None:
         options["lexicon"] = Lexicon.load(reading.lexicon)
     return options
+
+
+def _like_options(flags: LikeFlags) -> dict[str, Any]:
+    """Return the recording to speak like, read, as options of `TTS.speak`. Raises ValueError."""
+    if flags.like is None:
+        if flags.like_text is not None:
+            raise ValueError("--like-text is the transcript of --like; give the recording, too")
+        return {}
+    return {**flags.given(), "like": check_like(flags.like)}
 
 
 def _check_markup(book: Book, reading: MarkupFlags, lexicon: Lexicon | None, strict: bool) -> None:

@@ -7,7 +7,10 @@
     verify        TranscriptChecker: compares speech with its transcript
     speech        Speech
     timing        pieces with the timing of a recording of the same words
-    convert       the recording to convert, and its pieces in another voice
+    recording     a recording that is given, checked
+    manner        pitch, level, pace, range and rise of a recording
+    like          Like: a recording in whose manner texts are spoken
+    convert       the pieces of a recording in another voice
     likeness      how much speech sounds like the recording that its voice was cloned from
     prefetch      computes ahead in the background
     asynchronous  iterators that compute in a thread, for an event loop

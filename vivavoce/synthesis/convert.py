@@ -6,15 +6,13 @@ model turn each piece into codes, and the acoustic model speaks the codes in the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vivavoce.audio.dsp import Samples
-from vivavoce.audio.io import read
-from vivavoce.synthesis.speech import Speech
+from vivavoce.synthesis.recording import SHORTEST
 from vivavoce.synthesis.synthesizer import piece_seed
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from vivavoce.systems.code_reader_torch import CodeReader
     from vivavoce.voices import Voice
 
-SHORTEST = 0.2  # seconds; a shorter recording says nothing
 STEP = 0.02  # seconds over which loudness is measured
 TOGETHER = 3  # pieces whose codes are found at once, because they share Whisper's window of 30 s
 
@@ -34,49 +31,6 @@ def check_converts(system: Any, name: str) -> None:
             f"model {name or type(system).__name__!r} cannot convert voices: it has no channel of semantic codes, as "
             "whisperspeech has; or give the words of the recording as text"
         )
-
-
-def check_recording(audio: Any, sample_rate: int) -> tuple[Samples, int]:
-    """Return the samples of a recording, float32 [S], mono, and their rate in Hz.
-
-    audio: a path, which is read at `sample_rate`; (samples [S], rate in Hz), with samples of a float type from -1 to 1,
-    or of a signed integer type, which are scaled to that; or a `Speech`. Raises ValueError for anything else, for a
-    file as `audio.read`, and for a recording that is too short, silent or not finite.
-    """
-    if isinstance(audio, str | os.PathLike):
-        samples, rate = read(audio, sample_rate), sample_rate
-    elif isinstance(audio, Speech):
-        samples, rate = audio.samples, audio.sample_rate
-    elif isinstance(audio, tuple) and len(audio) == 2:
-        samples, rate = _floats(audio[0]), audio[1]
-    else:
-        given = f"a tuple of {len(audio)}" if isinstance(audio, tuple) else f"of type {type(audio).__name__}"
-        raise ValueError(f"the recording is {given}; it must be a path, (samples, rate) or a Speech")
-    if isinstance(rate, bool) or not isinstance(rate, int | np.integer) or rate <= 0:
-        raise ValueError(f"the rate of the recording is {rate!r}; it must be an int above 0, in Hz")
-    if len(samples) < SHORTEST * rate:
-        raise ValueError(f"the recording lasts {len(samples) / rate:.2f} s; it must last {SHORTEST} s or more")
-    if not np.any(samples):
-        raise ValueError("the recording is silent")
-    return samples, int(rate)
-
-
-def _floats(given: Any) -> Samples:
-    """Return samples [S] as float32, -1 to 1."""
-    try:
-        samples = np.asarray(given)
-    except (TypeError, ValueError):  # rows of different lengths
-        samples = np.asarray(None)
-    if samples.dtype.kind not in "if":
-        raise ValueError(f"the samples of the recording are of type {samples.dtype}; they must be floats or signed "
-                         "integers")  # fmt: skip
-    if samples.ndim != 1:
-        raise ValueError(f"the samples of the recording have the shape {list(samples.shape)}; it must be [S], mono")
-    scale = float(np.iinfo(samples.dtype).max) + 1.0 if samples.dtype.kind == "i" else 1.0
-    found = (samples / scale).astype(np.float32)
-    if not np.isfinite(found).all():
-        raise ValueError("the samples of the recording are not all finite")
-    return found
 
 
 def converted(

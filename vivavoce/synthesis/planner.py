@@ -15,7 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vivavoce.config import SPEEDS, SpeakOptions
 from vivavoce.synthesis.plan import PlannedPiece, has_words, shorten
@@ -34,6 +34,9 @@ from vivavoce.text.prosody import NoProsody, Prosody, described
 from vivavoce.text.segments import Segment
 from vivavoce.text.split import PAUSE_CLAUSE, PAUSE_COMMA, PAUSE_NONE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, split
 from vivavoce.voices import Voice, get
+
+if TYPE_CHECKING:
+    from vivavoce.synthesis.like import Like
 
 # A text longer than LONG_SECONDS starts with a piece of about FIRST_SECONDS if a clause ends in time, so that the
 # first sound of a stream comes early. In a shorter text the seam is not worth it. No first piece is shorter than
@@ -74,14 +77,16 @@ class Planner:
     """Plan texts for a system.
 
     voice: the voice of parts without a voice tag. options: every field that the system uses is set. lang: the language
-    of parts without a language tag.
+    of parts without a language tag. like: the recording in whose manner whole texts are spoken.
     `plan` and `plan_stream` raise ValueError for an unknown voice, a language that the system does not speak, a speed
     out of range, and a text with nothing to say in it; `plan_stream` also for wrong markup. `changes` collects what the
     planner changed.
     """
 
-    def __init__(self, system: System, voice: Voice, options: SpeakOptions, lang: str = "en") -> None:
-        self.system, self.options, self.lang = system, options, lang
+    def __init__(
+        self, system: System, voice: Voice, options: SpeakOptions, lang: str = "en", like: Like | None = None
+    ) -> None:
+        self.system, self.options, self.lang, self.like = system, options, lang, like
         self.changes: list[Change] = []
         self._follows = system.prosody  # whether the model reads pitch, range and stress
         self._prosody = self._usual_prosody()
@@ -98,6 +103,13 @@ class Planner:
         max_seconds: also raise ValueError if the speech is predicted to take longer, its pauses included. early: begin
         with a shorter piece.
         """
+        if self.like is None:
+            return self._plan(segments, max_seconds, early)
+        if self.like.has_words_of(segments):
+            return self.like.word_by_word(self, segments, max_seconds)
+        return self.like.rising(self._plan(segments, max_seconds, early))
+
+    def _plan(self, segments: Sequence[Segment], max_seconds: float | None, early: bool) -> Iterator[PlannedPiece]:
         for segment in segments:
             self._check(segment)
         if max_seconds is not None:

@@ -7,7 +7,7 @@ of the times. So the speech is as long as the recording, with its words and paus
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from vivavoce.voices import Voice
 
 if TYPE_CHECKING:
     from vivavoce.synthesis.planner import Planner
-    from vivavoce.text.segments import Segment
 
 Seconds = npt.NDArray[np.float32]
 Find = Callable[[str, Sequence[str]], Seconds]  # text and the language of each character → seconds of each
@@ -38,14 +37,13 @@ def check_times(system: Any, name: str) -> None:
 
 
 def timed_plan(
-    planner: Planner, segments: Sequence[Segment], timer: Any, samples: Samples, sample_rate: int
-) -> Iterator[PlannedPiece]:
-    """Return the pieces of a text with the timing of a recording [S] of it.
+    planner: Planner, planned: Sequence[PlannedPiece], timer: Any, samples: Samples, sample_rate: int
+) -> list[PlannedPiece]:
+    """Return the planned pieces of a text with the timing of a recording [S] of it.
 
-    timer: as from `systems.load.load_letter_timer`. Raises ValueError as `Planner.plan`, and for a recording that is
-    too long, or too short or long for a text of this length; other words are not noticed otherwise.
+    timer: as from `systems.load.load_letter_timer`. Raises ValueError for a recording that is too long, or too short
+    or long for a text of this length; other words are not noticed otherwise.
     """
-    planned = list(planner.plan(segments))
     _check_recording(len(samples) / sample_rate, planned)
     reader = planner.system.embedded(Voice("the recording", resample(samples, sample_rate, SAMPLE_RATE)))
 
@@ -53,7 +51,7 @@ def timed_plan(
         times: Seconds = timer.seconds(text, languages, samples, sample_rate, reader.embedding)
         return times
 
-    return iter(timed(planned, find, planner.system.languages[0]))
+    return timed(planned, find, planner.system.languages[0])
 
 
 def _check_recording(seconds: float, planned: Sequence[PlannedPiece]) -> None:

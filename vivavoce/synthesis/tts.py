@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy.typing as npt
 
-from vivavoce.config import BACKENDS, DEVICES, DTYPES, SpeakOptions, require_choice
+from vivavoce.config import BACKENDS, DEVICES, DTYPES, PROSODY_LIMITS, SpeakOptions, require_choice
 from vivavoce.synthesis.asynchronous import Bridge, in_thread
-from vivavoce.synthesis.convert import check_converts, check_recording, converted
+from vivavoce.synthesis.convert import check_converts, converted
+from vivavoce.synthesis.like import Like, Recording
 from vivavoce.synthesis.planner import Planner
 from vivavoce.synthesis.prefetch import StopToken, prefetch
 from vivavoce.synthesis.preview import Preview, preview
+from vivavoce.synthesis.recording import check_recording
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import Part, Synthesizer, check_retries, piece_seed, run
 from vivavoce.synthesis.timing import check_times, timed_plan
@@ -70,7 +72,7 @@ class TTS:
         self.model = model
         self._recognizer: Recognizer | None = None  # loaded by verify="asr"
         self._code_reader: Any = None  # loaded by `convert`, with the names that it was loaded for
-        self._letter_timer: Any = None  # loaded by `convert` with a text
+        self._letter_timer: Any = None  # loaded by `convert` with a text, and by `like` with the same words
         self._process = os.getpid()
 
     def __repr__(self) -> str:
@@ -98,10 +100,12 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
-        pitch: float = 0.0,
-        pitch_range: float = 1.0,
-        energy: float = 0.0,
-        pace: float = 1.0,
+        pitch: float | None = None,
+        pitch_range: float | None = None,
+        energy: float | None = None,
+        pace: float | None = None,
+        like: Recording | None = None,
+        like_text: str | None = None,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -126,8 +130,12 @@ class TTS:
         None: the default of `SpeakOptions`. speed: 0.25 to 4; 2 is twice as fast.
         pitch: semitones up or down, -6 to 6. pitch_range: 0.3 to 2; below 1 is flatter, above 1 livelier. energy: dB
         louder or softer, -12 to 8. pace: 0.5 to 2, as speed, but a model with prosody conditions chooses what to cut.
-        A model without them refuses pitch and pitch_range. seed: the same seed, machine and options give the same
-        samples; None: a new one. lang: the code of the language of parts that do not name one.
+        A model without them refuses pitch and pitch_range. None: as the voice speaks by itself.
+        like: a recording of 1 to 120 s whose manner is followed, where no option above says otherwise: a path, samples
+        [S] with their rate, a `Speech`, or a `Voice` for its recording. like_text: its words. If they are those of the
+        text, each word is spoken as in the recording, which needs the extra `torch`; otherwise they tell the pace.
+        seed: the same seed, machine and options give the same samples; None: a new one. lang: the code of the language
+        of parts that do not name one.
         ssml: the text is an SSML document. format: plain, markdown, or auto, which also reads what is unmistakably
         Markdown; "auto+code" and "markdown+code" read its code blocks, too. strict: raise an error for a wrong tag or
         for SSML that cannot be followed; False: leave it out with a warning; None: an error for tags in a text that is
@@ -144,9 +152,9 @@ class TTS:
         speech.
         """
         synthesizer = self.begin(
-            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace, seed=seed,
-            lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
-            retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
+            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace,
+            like=like, like_text=like_text, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
+            lexicon=lexicon, retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
             temperature=temperature, top_k=top_k, **unknown
         )  # fmt: skip
         parts = []
@@ -163,10 +171,12 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
-        pitch: float = 0.0,
-        pitch_range: float = 1.0,
-        energy: float = 0.0,
-        pace: float = 1.0,
+        pitch: float | None = None,
+        pitch_range: float | None = None,
+        energy: float | None = None,
+        pace: float | None = None,
+        like: Recording | None = None,
+        like_text: str | None = None,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -196,9 +206,9 @@ class TTS:
         """
         token = StopToken()
         synthesizer = self.begin(
-            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace, seed=seed,
-            lang=lang, ssml=ssml, format=format, strict=strict, lexicon=lexicon,
-            retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
+            text, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace,
+            like=like, like_text=like_text, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
+            lexicon=lexicon, retries=retries, verify=verify, steps=steps, method=method, cfg=cfg, sway_coef=sway_coef,
             temperature=temperature, top_k=top_k, **unknown, token=token
         )  # fmt: skip
         return _warn(prefetch(run(synthesizer, progress, token), token))
@@ -218,10 +228,12 @@ class TTS:
         voice: str | os.PathLike[str] | Voice | None = None,
         *,
         speed: float = 1.0,
-        pitch: float = 0.0,
-        pitch_range: float = 1.0,
-        energy: float = 0.0,
-        pace: float = 1.0,
+        pitch: float | None = None,
+        pitch_range: float | None = None,
+        energy: float | None = None,
+        pace: float | None = None,
+        like: Recording | None = None,
+        like_text: str | None = None,
         seed: int | None = None,
         lang: str = "en",
         ssml: bool = False,
@@ -252,7 +264,7 @@ class TTS:
         def parts() -> Iterator[Part]:
             synthesizer = self.begin(
                 source, voice, speed=speed, pitch=pitch, pitch_range=pitch_range, energy=energy, pace=pace,
-                seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
+                like=like, like_text=like_text, seed=seed, lang=lang, ssml=ssml, format=format, strict=strict,
                 lexicon=lexicon, retries=retries, verify=verify, steps=steps, method=method, cfg=cfg,
                 sway_coef=sway_coef, temperature=temperature, top_k=top_k, **unknown, token=token
             )  # fmt: skip
@@ -322,7 +334,13 @@ class TTS:
         return preview(planner, parse_text(text, ssml=ssml, format=format, strict=strict, lexicon=lexicon, lang=lang))
 
     def planner(
-        self, voice: str | os.PathLike[str] | Voice | None = None, *, lang: str = "en", **options: Any
+        self,
+        voice: str | os.PathLike[str] | Voice | None = None,
+        *,
+        lang: str = "en",
+        like: Recording | None = None,
+        like_text: str | None = None,
+        **options: Any,
     ) -> tuple[Planner, int]:
         """Return a planner for texts in this voice, and the seed to speak them with. Arguments and errors as for
         `speak`; RuntimeError in a process that was forked after the model was loaded."""
@@ -331,6 +349,8 @@ class TTS:
                 "this process was forked after the model was loaded, and the model's threads are missing in it; "
                 "load the model in the new process, or start processes with the method 'spawn'"
             )
+        prosody = frozenset(name for name in PROSODY_LIMITS if options.get(name) is not None)
+        options = {name: value for name, value in options.items() if name not in PROSODY_LIMITS or name in prosody}
         chosen = SpeakOptions.from_dict(options, "speak")
         speaker = voice if isinstance(voice, Voice) else find_voice(chosen.voice if voice is None else voice)
         sampling = self.system.sampling
@@ -341,7 +361,23 @@ class TTS:
             if getattr(chosen, f.name, ...) is None
         }
         seed = secrets.randbits(32) if chosen.seed is None else chosen.seed
-        return Planner(self.system, speaker, chosen.replace(voice=speaker.name, seed=seed, **recommended), lang), seed
+        planner = Planner(self.system, speaker, chosen.replace(voice=speaker.name, seed=seed, **recommended), lang)
+        if like is not None:
+            words = like.transcript if like_text is None and isinstance(like, Voice) else like_text
+            said = None if words is None else parse_text(words, lang=lang)
+            recording = Like(planner, like, said, prosody, self._load_letter_timer)
+            planner = Planner(self.system, planner.voice, recording.options, lang, recording)
+        elif like_text is not None:
+            raise ValueError("like_text is the transcript of like; give the recording, too")
+        return planner, seed
+
+    def _load_letter_timer(self) -> Any:
+        """Return what finds the letters of a text in a recording. Loaded once."""
+        if self._letter_timer is None:
+            from vivavoce.systems.load import load_letter_timer  # imported here because it loads torch
+
+            self._letter_timer = load_letter_timer(self.system)
+        return self._letter_timer
 
     def convert(
         self,
@@ -395,23 +431,20 @@ class TTS:
             check_converts(self.system, self.model)
         else:
             check_times(self.system, self.model)
-        for name in ("speed", "pitch", "pitch_range", "energy", "pace"):
+        for name in ("speed", *PROSODY_LIMITS, "like"):
             if name in options:
                 raise ValueError(f"{name} is given; a converted recording keeps its own")
         planner, chosen = self.planner(voice, lang=lang, seed=seed, **options)
         samples, rate = check_recording(audio, self.sample_rate)
         if text is not None:
-            if self._letter_timer is None:
-                from vivavoce.systems.load import load_letter_timer  # imported here because it loads torch
-
-                self._letter_timer = load_letter_timer(self.system)
             segments = parse_text(text, lang=lang)
             if any(segment.pause or segment.speed != 1.0 for segment in segments):
                 warnings.warn(
                     "the recording gives the timing: pauses and speeds in the text have no effect", stacklevel=2
                 )
-            planned = timed_plan(planner, segments, self._letter_timer, samples, rate)
-            return _warn(run(Synthesizer(planner, planned, chosen), progress))
+            timer, planned = self._load_letter_timer(), list(planner.plan(segments))
+            planned = timed_plan(planner, planned, timer, samples, rate)
+            return _warn(run(Synthesizer(planner, iter(planned), chosen), progress))
         if self._code_reader is None or self._code_reader[0] != (whisper, semantic):
             from vivavoce.systems.load import load_code_reader  # imported here because it loads torch
 
