@@ -157,12 +157,18 @@ def speaker(line: int, sentences: str = "en") -> tuple[str, Recipe, float]:
 
 
 def recipe_of(name: str, lang: str = "en") -> Recipe:
-    """The recipe of a built-in voice or of blend-NNN for a language. Raises ValueError for another name."""
-    if name in VOICES:
-        return in_language({VOICES[name]: 1.0}, lang)
+    """The recipe of a built-in voice, of one of Kokoro's English voices or of blend-NNN for a language.
+
+    Raises ValueError for another name.
+    """
+    if name in VOICES or name in (*WOMEN, *MEN):
+        return in_language({VOICES.get(name, name): 1.0}, lang)
     if re.fullmatch(r"blend-\d{3,6}", name):
         return in_language(blend(int(name[6:])), lang)
-    raise ValueError(f"voice is {name!r}; it must be one of {', '.join(VOICES)}, or blend-000, blend-001, …")
+    raise ValueError(
+        f"voice is {name!r}; it must be one of {', '.join(VOICES)}, one of Kokoro's such as af_nicole, or "
+        "blend-000, blend-001, …"
+    )
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -476,7 +482,7 @@ def parser() -> argparse.ArgumentParser:
         "--voices",
         default=",".join(VOICES),
         metavar="NAME,…",
-        help="built-in voices or blend-NNN (the five built-in)",
+        help="built-in voices, Kokoro's or blend-NNN (the five built-in)",
     )
     blends = what.add_parser("blends", help="the recordings of speakers kept out of training")
     blends.add_argument("out", type=Path, metavar="FILE.tar")

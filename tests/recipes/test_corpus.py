@@ -191,6 +191,12 @@ def test_a_french_man_keeps_nearly_all_of_his_own_prosody(recipe: Recipe) -> Non
     assert mixed["am_michael:prosody"] == pytest.approx(0.9) and mixed["ff_siwis:timbre"] == pytest.approx(0.5)
 
 
+def test_a_voice_of_kokoro_reads_alone(recipe: Recipe) -> None:
+    assert recipe.make.recipe_of("af_nicole") == {"af_nicole": 1.0}
+    with pytest.raises(ValueError, match=r"voice is 'af_nobody'; it must be one of celeste, .*, one of Kokoro's"):
+        recipe.make.recipe_of("af_nobody")
+
+
 # ---- what the teachers say of their readings ------------------------------------------------------------------------
 
 
