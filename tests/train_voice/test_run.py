@@ -161,3 +161,23 @@ def test_a_run_that_fails_or_is_killed_is_told_apart_from_one_that_goes_on(tmp_p
     with pytest.raises(KeyboardInterrupt), writer.watched():
         raise KeyboardInterrupt
     assert read_state(tmp_path).status == "stopped"
+
+
+def test_the_time_left_of_a_stage_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("vivavoce.train_voice.state.time.monotonic", lambda: clock[0])
+    writer = Progress(tmp_path, 10.0)
+    for done, left in ((0.2, None), (0.4, 30), (0.6, 20)):  # 0.2 was done by an earlier run, then 0.2 in 10 s
+        writer.show("clips", "", done)
+        assert read_state(tmp_path, running=True).left == left
+        clock[0] += 10.0
+    assert read_state(tmp_path, running=False).left is None
+    writer.show("model")
+    run = tmp_path / "training" / "nanospeech"
+    run.mkdir(parents=True)
+    (run / "log.jsonl").write_text('{"step": 100, "minutes": 3.0, "loss": 1.0}\n')
+    state = read_state(tmp_path, running=True)
+    assert state.done == pytest.approx(1 / 3) and state.left == pytest.approx(360)  # of 9 minutes, by the clock
+    (run.parent / "nanospeech.json").write_text('{"train": {"max_steps": 150}}')
+    state = read_state(tmp_path, running=True)
+    assert state.done == pytest.approx(2 / 3) and state.left == pytest.approx(90)  # 50 steps

@@ -58,6 +58,7 @@ class Training(_Model):
     stage: str = Field(description="Name of the stage that is being done.")
     doing: str
     done: float = Field(description="Part of that stage, 0 to 1.")
+    left: float | None = Field(description="Seconds of that stage, roughly; null if that is unknown yet.")
     trained: float = Field(description="Minutes of training so far.")
     minutes: float = Field(description="Minutes of training, at most.")
     curves: dict[str, list[tuple[float, float]]] = Field(

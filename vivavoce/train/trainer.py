@@ -53,6 +53,7 @@ def train(
     threads: int | None = None,
     init_from: str | None = None,
     checkpoints: str | None = None,
+    of_minutes: float | None = None,
 ) -> None:
     """Train `task` with the recipe in `config` on the shards `data`, or resume the run that `out` holds.
 
@@ -61,6 +62,8 @@ def train(
     progress, or on Ctrl-C or SIGTERM, each time with a checkpoint.
     `init_from` names the model whose weights a new run starts with; `init_from.initialise` describes it.
     `checkpoints` is a URL that gets a copy of each checkpoint; the run resumes from there if `out` has none as new.
+    `of_minutes`: what all calls for this run may take, if this is one of several; only the time left that is shown
+    depends on it.
     Raises ValueError for unusable settings, data or checkpoints, for a run that another process works on, and if the
     loss is no longer finite.
     """
@@ -84,7 +87,7 @@ def train(
     shards = expand(data), expand(valid)
     main = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
     with lock_folder(Path(out)) if main else contextlib.nullcontext():
-        Trainer(chosen, *shards, Path(out), init_from, checkpoints).run(max_minutes)
+        Trainer(chosen, *shards, Path(out), init_from, checkpoints).run(max_minutes, of_minutes)
 
 
 class Trainer:
@@ -230,9 +233,10 @@ class Trainer:
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, max_minutes: float | None = None) -> None:
+    def run(self, max_minutes: float | None = None, of_minutes: float | None = None) -> None:
         """Train until the steps, the minutes or the patience are used up, or a signal stops the run.
 
+        of_minutes: as for `train`.
         Raises KeyboardInterrupt after Ctrl-C, SystemExit after SIGTERM, both with a checkpoint saved.
         """
         if self.step >= self.config.max_steps:
@@ -246,7 +250,7 @@ class Trainer:
         try:
             with self.stop:
                 try:
-                    self._loop(max_minutes)
+                    self._loop(max_minutes, of_minutes)
                     self._save()
                 except BaseException as error:
                     self._rescue(first, error)
@@ -262,19 +266,23 @@ class Trainer:
         self.log.print(f"step {self.step} of {self.config.max_steps}, {minutes:.1f} minutes; {self.out}")
         self.stop.raise_requested()
 
-    def _loop(self, max_minutes: float | None) -> None:
+    def _loop(self, max_minutes: float | None, of_minutes: float | None) -> None:
         config = self.config
         started = saved = time.monotonic()
-        trained_before, over = self.trained_seconds, False
+        first, trained_before, over = self.step, self.trained_seconds, False
+        limit = trained_before + 60 * max_minutes if max_minutes is not None else math.inf
+        limit = 60 * of_minutes if of_minutes is not None else limit
         batches = self._endless_batches()
         with self.log.progress() as bar:
-            line = bar.add_task("training", total=config.max_steps, completed=self.step, note="")
+            line = bar.add_task("training", total=None, completed=self.step, note="")
             while self.step < config.max_steps and not over:
                 self._train_step(batches)
                 now = time.monotonic()
                 self.trained_seconds = trained_before + now - started
                 loss = float(np.mean(self.recent_losses))
-                bar.update(line, completed=self.step, note=f"loss {loss:.4f}")
+                pace = (self.step - first) / max(now - started, 1e-6)  # steps a second
+                last = min(config.max_steps, self.step + max(0.0, limit - self.trained_seconds) * pace)
+                bar.update(line, completed=self.step, total=max(self.step, round(last)), note=f"loss {loss:.4f}")
                 if self.step % 50 == 0:
                     self._log_scalars(loss=loss, lr=learning_rate(self.step, config))
                 if self.step % config.validate_every == 0:

@@ -105,14 +105,16 @@ def with_schedule(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
     return {**recipe, "train": {**recipe["train"], **schedule}}
 
 
-Train = Callable[[str, Path, Path, float], None]  # task, recipe file, run folder, minutes
+Train = Callable[[str, Path, Path, float, float], None]  # task, recipe file, run folder, minutes, of how many
 Export = Callable[[Path, Path, str], None]  # run folder, model folder, which weights
 
 
 def fit_durations(recipe: dict[str, Any], run: Path, minutes: float, train: Train, export: Export) -> Path:
     """Train the duration model, and return the folder of the best one."""
     write_json(path := run.with_name(f"{run.name}.json"), recipe)
-    train("duration", path, run, minutes)
+    left = minutes - spent(run)
+    if left > 0 or not step_of(run):
+        train("duration", path, run, max(left, 0.01), minutes)
     out = run.with_name(f"{run.name}-best")
     export(run, out, "best" if (run / "checkpoints" / "best.pt").exists() else "average")
     return out
@@ -140,7 +142,7 @@ def fit_nanospeech(
             write_json(part := run.with_name(f"{run.name}-pace.json"), recipe)
             left = FIRST_SHARE * minutes - spent(run)
             if left > 0 or not step_of(run):
-                train("nanospeech", part, run, max(left, 0.01))
+                train("nanospeech", part, run, max(left, 0.01), minutes)
             pace = step_of(run) / max(spent(run), 1e-3)  # steps a minute
             most = PASSES * frames / recipe["train"]["frames_per_batch"]
             steps = max(step_of(run) + 1, round(min(pace * minutes, most)))
@@ -149,7 +151,7 @@ def fit_nanospeech(
         left = minutes * (number + 1) / SLICES - spent(run)
         if left > 0:
             before = time.monotonic()
-            train("nanospeech", plan, run, left)
+            train("nanospeech", plan, run, left, minutes)
             ended = time.monotonic() - before < 0.9 * 60 * left  # by early stopping, or after the last step
         else:
             ended = False

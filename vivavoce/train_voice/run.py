@@ -245,14 +245,15 @@ class _Run:
 
     # ---- training
 
-    def _train(self, task: str, recipe: Path, run: Path, minutes: float) -> None:
+    def _train(self, task: str, recipe: Path, run: Path, minutes: float, of_minutes: float) -> None:
         from vivavoce.train import trainer  # loads torch
 
-        base = self.base.name if task == "nanospeech" else str(self.base.duration)
+        base: str | None = self.base.name if task == "nanospeech" else str(self.base.duration)
+        base = None if fit.step_of(run) else base  # a run that has begun goes on with its own weights
         shards = self.out / "prepared"
         trainer.train(
             task, recipe, [str(shards / "train-*.tar")], run, minutes, [str(shards / "valid-*.tar")],
-            self.settings.threads or None, base,
+            self.settings.threads or None, base, of_minutes=of_minutes,
         )  # fmt: skip
 
     def _export(self, run: Path, out: Path, weights: str) -> None:

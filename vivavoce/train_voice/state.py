@@ -44,14 +44,22 @@ class Progress:
 
     def __init__(self, out: Path, minutes: float) -> None:
         self._path, self._minutes, self._written, self._stage = out / FILE, minutes, 0.0, ""
+        self._first: tuple[float, float] | None = None  # when a part of the stage was first known, and the part
 
     def show(self, stage: str, doing: str = "", done: float = 0.0) -> None:
         """Note what is being done. done: the part of the stage, 0 to 1."""
         now = time.monotonic()
         if stage == self._stage and now - self._written < EVERY:
             return
+        if stage != self._stage:
+            self._first = None
         self._written, self._stage = now, stage
-        self._write("running", stage=stage, doing=doing, done=round(min(1.0, max(0.0, done)), 3))
+        done = min(1.0, max(0.0, done))
+        self._first = self._first or (now, done)  # an earlier run may have done some of it
+        began, part = self._first
+        left = (now - began) * (1 - done) / (done - part) if done > part else None
+        more = {} if left is None else {"left": round(left)}
+        self._write("running", stage=stage, doing=doing, done=round(done, 3), **more)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -104,6 +112,7 @@ class RunState:
     stage: str = ""  # the one that is being done
     doing: str = ""
     done: float = 0.0  # part of that stage, 0 to 1
+    left: float | None = None  # seconds of that stage; None: unknown
     trained: float = 0.0  # minutes
     minutes: float = 0.0  # of training, at most
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)  # losses over minutes, first is 1
@@ -131,8 +140,9 @@ def read_state(out: Path, running: bool | None = None) -> RunState:
         found.status = "stopped"
     rows = {name: fit.log_rows(out / "training" / name) for name in ("durations", "nanospeech")}
     found.trained = sum(float(log[-1].get("minutes", 0.0)) for log in rows.values() if log)
-    if found.stage in rows or found.stage == "model":
-        found.done = min(1.0, found.trained / found.minutes) if found.minutes else 0.0
+    found.left = told.get("left") if running else None
+    if found.stage in ("durations", "model"):
+        found.done, found.left = _trained(out, found.stage, found.minutes)
     found.curves = {name: _thinned(points) for name, points in report.loss_curves(rows).items()}
     found.checkpoints = [one for path in sorted((out / "training").glob("judged-*.json")) if (one := _read(path))]
     found.chosen = (_read(out / "stages" / "choose.json") or {}).get("after", {}).get("name", "")
@@ -140,6 +150,18 @@ def read_state(out: Path, running: bool | None = None) -> RunState:
         if (sound := _read(path)) and path.with_suffix(".flac").is_file():
             found.sounds.append({"key": path.stem, "title": sound["title"], "text": sound["text"]})
     return found
+
+
+def _trained(out: Path, stage: str, minutes: float) -> tuple[float, float | None]:
+    """Return the part of a training stage that is done, and the seconds left; it ends with its minutes or its steps."""
+    run = out / "training" / ("nanospeech" if stage == "model" else stage)
+    share = fit.DURATION_SHARE if stage == "durations" else 1 - fit.DURATION_SHARE
+    rows = fit.log_rows(run)
+    spent, step = (float(rows[-1].get("minutes", 0.0)), int(rows[-1].get("step", 0))) if rows else (0.0, 0)
+    steps = ((_read(run.with_name(f"{run.name}.json")) or {}).get("train") or {}).get("max_steps", fit.ENDLESS)
+    by_time = spent / (share * minutes) if minutes else 0.0
+    done = min(1.0, max(by_time, step / steps))
+    return done, 60 * spent * (1 - done) / done if done and spent else None
 
 
 def _read(path: Path) -> Any:

@@ -24,9 +24,14 @@ export function showTraining(state, play) {
 
 function now(state) {
   const training = state.stage === "model" || state.stage === "durations";
-  if (!training) return state.doing || "Starting …";
-  const left = Math.max(0, state.minutes - state.trained);
-  return `${state.trained.toFixed(1)} of at most ${state.minutes} minutes of training, ${left.toFixed(0)} left`;
+  const doing = training ? `${state.trained.toFixed(1)} of at most ${state.minutes} minutes of training` : state.doing;
+  return `${doing || "Starting …"}${left(state.left)}`;
+}
+
+/** seconds: of the stage; null if unknown. */
+function left(seconds) {
+  if (seconds === null) return "";
+  return seconds < 90 ? `, ${Math.ceil(seconds)} seconds left in this stage` : `, ${Math.round(seconds / 60)} minutes left in this stage`;
 }
 
 function stageOf(stage, current) {
