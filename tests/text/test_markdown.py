@@ -69,11 +69,16 @@ def test_a_year_at_the_start_of_a_line_is_no_item_unless_the_text_is_markdown() 
     assert plain(text, certain=True)[0] == text + "."
 
 
+def test_a_word_that_is_also_a_tag_may_be_a_link() -> None:
+    assert plain("The [range of values][1] and its [energy][2].") == ("The range of values and its energy.", [])
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "Plain prose, with (brackets) and 5 * 3 = 15.\n\nAnother paragraph -- here; \"quoted\".\n",
         "[fr]oui[/fr] [pause 500ms] [say:Xk9|ex_kay *nine] [1] [sic] \\[x\\]",
+        "[pitch +2][range 1.3]very [em][energy -3dB]odd[/energy][/em][/range][/pitch]",
         "It costs $5 and $6, or 3 < 4 and x_1, snake_case; C:\\temp, a/b.",
         "  indented\n\ttext  with   spaces\n",
         "Mr. X paid 10:30: so it is. @name #tag https://a.b/c_d_e?f=*g",

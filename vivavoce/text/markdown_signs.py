@@ -27,7 +27,9 @@ BREAKING = frozenset("br p div li ul ol tr hr h1 h2 h3 h4 h5 h6 blockquote table
 SKIPPED = frozenset("think thinking thought reasoning scratchpad script style".split())  # their content is left out
 # A bracket that is a tag of vivavoce's markup.
 OWN_TAG = re.compile(
-    rf"\[(?:(?:pause|spell|say|voice|speed|lang)\b[^\[\]\n]*|/(?:voice|speed|lang)|/?(?:{'|'.join(WHISPER_LANGUAGES)}))\]"
+    r"\[(?:(?:pause|spell|say|voice|speed|lang)\b[^\[\]\n]*|/(?:voice|speed|lang|pitch|range|energy)|/?em"
+    r"|(?:pitch|range|energy)[ :]\s*[+\u2212-]?[\d.]+\s?(?i:st|semitones?|db)?"
+    rf"|/?(?:{'|'.join(WHISPER_LANGUAGES)}))\]"
 )
 ITEM = re.compile(r"[ \t]*(?:[-*+•‣◦▪–](?=[ \t])|(?=\d{1,9}[.)][ \t]))[ \t]*(?:\[[ xX]\][ \t]+)?")
 HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+|(?=\n|$))")
