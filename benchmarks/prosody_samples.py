@@ -40,7 +40,7 @@ TEXT = "Please take the parcel to the office before noon."
 STRESSED = TEXT.replace("office", "[em]office[/em]")
 
 # The picture, in units of SVG: seconds to the right, octaves up
-WIDTH, HEIGHT, SECONDS, LOWEST, OCTAVES = 240, 60, 4.0, 75.0, 2.5
+WIDTH, HEIGHT, LOWEST, OCTAVES = 240, 60, 75.0, 2.5
 HOP = 240  # samples at 24 kHz
 
 
@@ -79,13 +79,13 @@ ALL = (
 VOICES = {"celeste": ALL, "nash": tuple(s for s in ALL if s.name in ("plain", "higher", "lower", "wide", "emphasis"))}
 
 
-def line(samples: Samples, sample_rate: int, colour: str) -> str:
-    """Return the pitch of a waveform [S] as paths of SVG, one for each stretch of voiced frames."""
+def line(samples: Samples, sample_rate: int, seconds: float, colour: str) -> str:
+    """Return the pitch of a waveform [S] as a path of SVG, `seconds` of which fill the width."""
     hertz = frequencies(samples, sample_rate, HOP)
     paths, points = [], list[str]()
     for n, value in enumerate([*hertz, 0.0]):
         if value:
-            x = n * HOP / sample_rate / SECONDS * WIDTH
+            x = n * HOP / sample_rate / seconds * WIDTH
             y = HEIGHT * (1 - np.log2(value / LOWEST) / OCTAVES)
             points.append(f"{x:.1f} {y:.1f}")
         elif points:
@@ -95,20 +95,22 @@ def line(samples: Samples, sample_rate: int, colour: str) -> str:
 
 
 def draw(path: Path, plain: Samples, samples: Samples, sample_rate: int, title: str) -> None:
-    """Draw the pitch of a sample, before that of the plain reading in grey."""
+    """Draw the pitch of a sample, before that of the plain reading in grey; the plain reading fills two thirds."""
+    seconds = 1.5 * len(plain) / sample_rate
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    lines = [line(plain, sample_rate, "#9998")] * (samples is not plain) + [line(samples, sample_rate, "#c2410c")]
+    lines = [line(plain, sample_rate, seconds, "#9998")] * (samples is not plain)
+    lines.append(line(samples, sample_rate, seconds, "#c2410c"))
     drawn = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><title>{title}</title>{"".join(lines)}</svg>\n'
     atomic_write(path, drawn.encode())
 
 
 def row(shown: str, name: str) -> str:
     sound = f'<audio controls preload="none" src="samples/prosody-{name}.mp3"></audio>'
-    return f"| {shown} | {sound} | ![pitch](samples/prosody-{name}.svg) |"
+    return f"| {shown} | {sound} | ![the pitch over time](samples/prosody-{name}.svg) |"
 
 
 def make(tts: vivavoce.TTS, folder: Path, names: Sequence[str] | None) -> list[str]:
-    """Write the samples and return the lines of their tables."""
+    """Write the samples `names`, or all, and return the lines of their tables."""
     lines = [
         f"`python benchmarks/prosody_samples.py` makes these. The text is “{TEXT}” The curve is the pitch, from "
         f"{LOWEST:.0f} to {LOWEST * 2**OCTAVES:.0f} Hz; grey is the voice's own reading.",
