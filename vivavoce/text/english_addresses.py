@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         "file name", rf"(?<![\w.@/-])(?:[\w-]{{1,63}}\.)+(?:{EXTENSIONS})(?![\w@])(?:[/?:#][^\s\"<>—]*)?", address, "."
     ),
-    rule("path", r"(?<![^\s\"'(])~?(?:/[\w.-]+){2,}/?", address, "/"),
+    rule("path", r"(?<![^\s\"'(])(?:~(?:/[\w.-]+)+|(?:/[\w.-]+){2,})/?", address, "/"),
     rule("file name", r"(?<!\S)\.(?=(?:git\w*|env|[a-z]+rc)(?!\w))", "dot ", "."),
     rule("hashtag", r"(?<!\w)#([A-Za-z]\w*)", hashtag, "#"),
     rule("at name", r"(?<![\w@.])@(?=[A-Za-z_])", "at ", "@"),

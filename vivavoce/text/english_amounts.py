@@ -37,12 +37,25 @@ _ABBREVIATED = any_of([*UNITS, *UNCOUNTED]).replace(r"\ ", r"\.?[\s-]?")  # seve
 _UNIT = rf"(?:{_ABBREVIATED})"
 _FIRST_OF_UNITS = "".join(sorted({written[0] for written in (*UNITS, *UNCOUNTED)}))
 _PLAIN_UNIT = any_of([u for u in (*UNITS, *UNCOUNTED) if not set(u) & set("/²³°")]).replace(r"\ ", r"\.?[\s-]?")
+_SEVERAL = any_of([u for u in (*UNITS, *UNCOUNTED) if " " in u]).replace(r"\ ", r"\.?[\s-]?")
 _CURRENCY = any_of(CURRENCIES)
 _SCALE = "k|K|M|B|T|bn|mn|tn|mil|bil"
+_LETTER_MINUS = (
+    r"(?:(?<=(?<![\w'-])[a-z])|(?<=\)))\s[-–]\s(?=\(|(?:\d+[a-z]?|[a-z])(?![\w'.]))"  # "x - y", "(a + b)(a - b)"
+    r"|(?<![^\s(\"'—=])-(?=[a-z]\s?[-+=*/^])"  # "-x + 3"
+)
+_SIDES = r"cm|mm|m|km|in|ft|px"
+# Measures that a fraction is a part of: "3/4 cup" is "three quarters of a cup".
+_MEASURES = (
+    r"cup|teaspoon|tablespoon|inch|mile|hour|pound|ounce|gallon|pint|quart|acre|liter|litre|minute|second|page|year"
+)
 # Words after a unit that are not the noun that it measures.
 _NO_NOUN = (
     r"\s(?:of|in|per|and|or|to|is|was|are|were|for|from|at|by|on|with|that|which|long|wide|high|tall|deep|away)\b"
 )
+
+
+_SCORED = r"(?:won|lost|lose|win|beat|led|leads|lead|drew|tied|[Ss]cored?|defeated)(?:\s\w+){0,2}:?\s$"
 
 
 def span(m: re.Match[str]) -> str:
@@ -52,16 +65,17 @@ def span(m: re.Match[str]) -> str:
     spaced = m[2] != m[2].strip()
     if re.search(r"[+×÷*/=^-]\s?$", before(m, 3)):  # a term of a calculation
         return f"{m[1]} minus {m[3]}"
-    if spaced:
+    hours = re.search(r"(?:day|[Hh]ours?|[Oo]pen|[Cc]losed)[,:]?\s$", before(m, 12))  # "Monday to Friday, 9 - 5"
+    if hours and low <= 12 and high <= 12:
+        return f"{m[1]} to {m[3]}"
+    if spaced and not re.search(_SCORED, before(m)):
         return f"{m[1]} to {m[3]}" if low < high else f"{m[1]} minus {m[3]}" if "-" in m[2] else f"{m[1]} — {m[3]}"
     if re.search(r"(?:\b[Pp]ages?|\b[Ll]ines?)\s$", before(m, 8)):  # "pages 120–5" omits the digits that stay
         return f"{m[1]} to {m[3]}"
     # A falling pair is a score ("six four"), and so is a pair beside a score or after a word such as "won". The digits
     # stay, for the later rules for years, units and percentages.
     near = re.findall(r"(\d{1,3})[-–](\d{1,3})(?!\d)", before(m, 12) + " " + after(m, 12))
-    score = any(int(a) > int(b) for a, b in near) or re.search(
-        r"(?:won|lost|lose|win|beat|led|leads|lead|drew|tied|scored?|defeated)(?:\s\w+){0,2}\s$", before(m)
-    )
+    score = any(int(a) > int(b) for a, b in near) or re.search(_SCORED, before(m))
     return f"{m[1]} to {m[3]}" if shortened_year or (low < high and not score) else f"{m[1]} {m[3]}"
 
 
@@ -81,6 +95,28 @@ def unit(m: re.Match[str]) -> str:
         one, many = f"{shape} {one}", f"{shape} {many}"
     adjective = m[2] == "-"
     return f"{number(m[1])}{'-' if adjective else ' '}{one if adjective or m[1] == '1' else many}"
+
+
+def compound_unit(m: re.Match[str]) -> str:
+    """Read a unit of units, "12 kg/m²": m[1] to m[4] as for `unit`, m[5] the units that divide it."""
+    words = unit(m)
+    for written in m[5].split("/")[1:]:
+        name, power = re.fullmatch(r"\s?(.+?)([23²³]?)\.?", written).groups()  # type: ignore[union-attr]
+        one = _UNIT_WORDS[_compact(name)][0] if _compact(name) in _UNIT_WORDS else PER[name]
+        shape = "square " if power in tuple("²2") else "cubic " if power else ""
+        words += f" per {shape}{one}"
+    return words + ("." if m[0].endswith(".") and ends_sentence(after(m)) else "")
+
+
+def per_square(m: re.Match[str]) -> str:
+    """Read "/m²" after a word or a sum of money as "per square meter"."""
+    return f" per {'square' if m[2] == '²' else 'cubic'} {_UNIT_WORDS[m[1]][0]}"
+
+
+def per_unit(m: re.Match[str]) -> str:
+    """Read "/hr" and "/sq ft" after a word as "per hour" and "per square foot"."""
+    one = PER[m[1]] if m[1] in PER else _UNIT_WORDS[_compact(m[1])][0]
+    return f" per {one}" + ("." if m[0].endswith(".") and ends_sentence(after(m)) else "")
 
 
 def parts_of_unit(m: re.Match[str]) -> str:
@@ -107,7 +143,13 @@ def fraction_words(whole: str | None, top: str, bottom: str) -> str:
 def fraction(m: re.Match[str]) -> str:
     if (m[2], m[3]) in (("24", "7"), ("9", "11"), ("50", "50"), ("20", "20")):
         return (f"{cardinal(m[1])} " if m[1] else "") + f"{cardinal(m[2])} {cardinal(m[3])}"
-    return fraction_words(m[1], m[2], m[3])
+    words = fraction_words(m[1], m[2], m[3])
+    measure = re.match(rf"\s({_MEASURES})\b", after(m))
+    if not measure or m[1] or int(m[2]) < 2 or " over " in words:
+        return words
+    if re.search(r"(?:^|\s)[Aa]n?\s$", before(m, 4)):  # "a 3/4 inch pipe"
+        return words.removesuffix("s")
+    return f"{words} of {'an' if re.match('[aeio]|hour', measure[1]) else 'a'}"
 
 
 def inches(m: re.Match[str]) -> str:
@@ -141,7 +183,9 @@ def lone_feet(m: re.Match[str]) -> str:
     # After an odd number of single quotation marks this one closes a quotation.
     if len(re.findall(r"(?<!\w)'", before(m, 400))) % 2:
         return m[0]
-    measured = re.match(r"\s(?:tall|long|wide|high|deep|away|above|below|from|of)\b", after(m))
+    if "°" in before(m, 8):  # minutes of arc
+        return f"{number(m[1])} minutes"
+    measured = re.match(r"\s(?:tall|long|wide|high|deep|away|above|below|from|of)\b|[.,;)]|$", after(m))
     return f"{number(m[1])} {'foot' if m[1] == '1' or not measured else 'feet'}"
 
 
@@ -165,23 +209,78 @@ def scale(m: re.Match[str]) -> str:
     return padded(m, f"{number(m[1])} {SCALES[m[2]]}")
 
 
+def arc(m: re.Match[str]) -> str:
+    """Read degrees, minutes and seconds of arc: "40°26'46\"N"."""
+    words = f"{counted(m[1], 'degree', 'degrees')} {counted(m[2], 'minute', 'minutes')}"
+    words += f" {counted(m[3], 'second', 'seconds')}" if m[3] else ""
+    return padded(m, f"{words} {COMPASS[m[4]]}" if m[4] else words)
+
+
+def times(m: re.Match[str]) -> str:
+    """Read "2x" as "two times", and as a term of a calculation as "two x"."""
+    term = re.search(r"(?:\b(?:plus|minus|times|equals)|[-=+×*/(^])\s?$", before(m, 8))
+    term = term or re.match(r"\s?[+=^]|\s(?:plus|minus|equals|squared|cubed)\b|\s-\s", after(m, 10))
+    return f"{number(m[1])} x" if term else f"{number(m[1])} times"
+
+
 def side(written: str) -> str:
     return pairs(written) if len(written) == 4 and written.isdigit() else number(written)
 
 
 # A minus sign proper, before typography makes it a hyphen.
 MINUS: tuple[Rule, ...] = (
-    rule("minus", r"(?<=[\d)])\s?−\s?(?=[\w(])|(?<=\b[A-Za-z])\s?−\s?(?=[\d(]|[A-Za-z]\b)", " minus ", "−"),
+    rule(
+        "minus",
+        r"(?<=[\d)])\s?−\s?(?=[\w(])|(?<=\b[A-Za-z²³])\s?−\s?(?=[\d(]|[A-Za-z]\b)|(?<=[²³])\s?−\s?(?=\w)",
+        " minus ",
+        "−",
+    ),
+    # "E = mc²", "y=mx+b": letters that are multiplied
+    rule(
+        "formula",
+        r"(?:(?<=(?<!\w)[A-Za-z]=)|(?<=(?<!\w)[A-Za-z]\s=\s))(?:[b-df-hj-np-tv-xz]{2,3}|ma)(?=[²³^+*/\s.,;]|$)",
+        lambda m: " ".join(m[0]),
+        "=",
+    ),
+    numeric("range", r"(?<=\d)—(?=[$£€¥₹]?\d)", "–", "—"),
 )
 
 POWERS: tuple[Rule, ...] = (
     rule("unit", rf"(?<![\w.])({DECIMAL})([\s-]?)(m/s²|kg/m³|g/cm³)()(?!\w)", unit, "²³"),
-    rule("unit power", rf"(?<![\w.])({DECIMAL})([\s-]?)({_PLAIN_UNIT})([²³])(?!\w)", unit, "²³"),
+    rule(
+        "unit",
+        rf"(?<![\w.])({DECIMAL})([\s-]?)({_PLAIN_UNIT})()(/(?:{_PLAIN_UNIT})[²³])(?!\w)",
+        compound_unit,
+        "²³",
+    ),
+    rule("unit power", rf"(?<![\w.])({DECIMAL})([\s-]?)({_PLAIN_UNIT})([²³])(?![\w/])", unit, "²³"),
+    rule("per", r"(?<=[\w$£€¥])/(m|km|cm|mm|ft|mi)([²³])(?!\w)", per_square, "²³"),
 )
 
 LENGTHS: tuple[Rule, ...] = (
+    numeric(
+        "unit",
+        r"(?<=\d\s)(lbs?|oz|ft|yd|st|hrs?|min|sec|in|gal|qt)\."
+        r"(?=\s\d{1,3}(?:\.\d+)?\s?(?:oz|in|ft|min|sec|lb|cm|mm|qt|pt)(?!\w))",
+        r"\1",
+        ".",
+    ),
     numeric("unit", rf"(?<=\d)\s?((?i:{any_of(POINTED)}))(?:\.|(?!\w))", pointed, "."),
+    numeric("range", r"(?<![\w.,–-])(\d{1,3}(?:\.\d+)?)\s?[-–]\s?(?=\d{1,3}(?:\.\d+)?\")", r"\1 to ", '"'),
+    numeric("range", r"(?<![\w.'\"])(\d{1,3})'\s?[-–]\s?(?=\d{1,3}'(?![\w']))", r"\1 to ", "'"),
+    numeric(
+        "degrees",
+        r"(?<![\w.])(\d{1,3})°\s?(\d{1,2})'\s?(?:(\d{1,2}(?:\.\d+)?)(?:\"|'')\s?)?([NSEW](?!\w))?",
+        arc,
+        "°",
+    ),
     numeric("feet", r"(?<![\w.'\"])\d{1,4}'(?:\s?[x×]\s?\d{1,4}'){1,2}(?![\w'\"])", sides_in_feet, "'"),
+    numeric(
+        "by",
+        rf"(?<![\w.])({DECIMAL})\s?×\s?(?=(?:{DECIMAL}\s?×\s?){{0,2}}{DECIMAL}\s?(?:{_SIDES})(?!\w))",
+        r"\1 by ",
+        "×",
+    ),
     numeric(
         "by",
         rf"(?<![\w.])({DECIMAL}\s?(?:{_UNIT}))\s[x×]\s(?={DECIMAL}\s?(?:{_UNIT})(?!\w))",
@@ -203,10 +302,16 @@ LENGTHS: tuple[Rule, ...] = (
     ),
     numeric("inches", r"(?<![\w.])\d+(?:\.\d+)?\"?(?:\s?[x×]\s?\d+(?:\.\d+)?\"?){1,2}(?!\w)", dimensions, '"'),
     numeric("inches", r"(?<![\w\"/])(\d+(?:\.\d+)?)\"(?!\w)", inches, '"'),
-    numeric("feet", r"(?<![\w.'\"])(\d{1,3})'(?=\s[a-z])", lone_feet, "'"),
+    numeric("feet", r"(?<![\w.'\"])(\d{1,3})'(?=\s[a-z]|[.,;)]|$)", lone_feet, "'"),
 )
 
 RANGES: tuple[Rule, ...] = (
+    numeric("range", r"(?<![\w/.-])(\d{1,3}/\d{1,3})\s?[-–]\s?(?=\d{1,3}/\d{1,3}(?![\w/]))", r"\1 to ", "-–"),
+    numeric("range", r"(?<![\w.])(\d+(?:\.\d+)?x)\s?[-–]\s?(?=\d+(?:\.\d+)?x(?!\w))", r"\1 to ", "x"),
+    rule("minus", _LETTER_MINUS, lambda m: padded(m, "minus") if m[0][0] == "-" else " minus ", "-–"),
+    numeric("factorial", r"(?<=\d)!(?=\s?[=+*/×÷-])|(?<=(?<!\w)[a-z])!(?=\s?[=+*/×÷])", " factorial", "!"),
+    numeric("range", r"(\d(?:st|nd|rd|th))\s?[-–]\s?(?=\d{1,4}(?:st|nd|rd|th)(?!\w))", r"\1 to ", "-–"),
+    numeric("ordinal", r"(?<=\d[snrt][tdh])/(?=\d{1,4}(?:st|nd|rd|th)(?!\w))", " slash ", "/"),
     numeric("minus", r"(?:(?<=[\d)])|(?<=\b[A-Za-z]))\s?[-–]\s?(?=\d{1,15}(?:\.\d{1,15})?\s?=)", " minus ", "="),
     numeric(
         "range",
@@ -252,6 +357,12 @@ RATINGS: tuple[Rule, ...] = (
 )
 
 RULES: tuple[Rule, ...] = (
+    numeric(
+        "unit",
+        r"(?<![\w./])(\d{2,3})/(\d{2,3})\s?mm\s?Hg(?!\w)",
+        lambda m: f"{cardinal(m[1])} over {cardinal(m[2])} millimeters of mercury",
+        "H",
+    ),
     numeric("power", r"(?<=\d)\s?[x×*]\s?(?=10(?:\^| to the power))", " times ", "x×*"),
     numeric(
         "power",
@@ -271,7 +382,14 @@ RULES: tuple[Rule, ...] = (
         lambda m: m[0] if m[1] == "0" else f"{side(m[1])} by ",
         "x×",
     ),
-    numeric("times", r"(?<![\w.])(\d+(?:\.\d+)?)x(?!\w)", lambda m: f"{number(m[1])} times", "x"),
+    numeric("times", r"(?<![\w.])(\d+(?:\.\d+)?)x(?!\w)", times, "x"),
+    numeric(
+        "unit",
+        rf"(?<![\w./])({DECIMAL})([\s-]?)({_PLAIN_UNIT})([23]?)\.?"
+        rf"((?:/\s?(?:{_PLAIN_UNIT}|{any_of(PER)})[23]?){{1,2}})(?![\w'°/])(?:\.(?=\s[a-z&]|[,;:)]|$))?",
+        compound_unit,
+        "/",
+    ),
     numeric("area", r"(?<![\w.])(" + DECIMAL + r")([\s-]?)(m|cm|mm|km|ft)([23])(?!\w)", unit, "mf"),
     numeric(
         "compass",
@@ -281,11 +399,12 @@ RULES: tuple[Rule, ...] = (
     ),
     numeric(
         "unit",
-        rf"(?<![\w./])({DECIMAL})([\s-]?)({_UNIT})()(?![\w'°]|/(?!(?:{any_of(PER)})(?!\w)))(?:\.(?=\s[a-z&]|[,;:)]))?",
+        rf"(?<![\w./])({DECIMAL})([\s-]?)({_UNIT})()(?![\w'°]|/(?!(?:{any_of(PER)})(?!\w)))"
+        r"(?:\.(?=\s[a-z&]|[,;:)]))?",
         unit,
         _FIRST_OF_UNITS,
     ),
-    numeric("scale", rf"(?<![\w.])({DECIMAL})\s?({_SCALE})(?!\w)", scale, "kKMBTbmt"),
+    numeric("scale", rf"(?<![\w.])(?<!\w-)({DECIMAL})\s?({_SCALE})(?!\w)", scale, "kKMBTbmt"),
     numeric(
         "fraction",
         r"(?<![\w/.])(?:(\d{1,9})\s)?(\d{1,3})/(\d{1,3})(?i:st|nd|rd|ths?|rds)?(?![\w/]|\.\d)",
@@ -304,5 +423,5 @@ PER_UNIT: tuple[Rule, ...] = (
     numeric("ratio", r"(?<=\d):(?=\d)", " to ", ":"),
     rule("unit", rf"(?<![\w/])(?:{any_of(UNIT_WORDS)})(?![\w/])", lambda m: padded(m, UNIT_WORDS[m[0]])),
     numeric("per", r"(?<![\w/.,-])(\d+)/(kg|lb|hr|min)(?![\w/])", lambda m: f"{cardinal(m[1])} per {PER[m[2]]}", "/"),
-    rule("per", rf"(?<=[a-z])\s?/({any_of(PER)})(?![\w/])", lambda m: f" per {PER[m[1]]}", "/"),
+    rule("per", rf"(?<=[a-z])\s?/({any_of(PER)}|{_SEVERAL})(?![\w/])(?:\.(?=\s[a-z&]|[,;:)]|$))?", per_unit, "/"),
 )

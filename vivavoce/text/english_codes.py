@@ -59,6 +59,11 @@ def initialism(m: re.Match[str]) -> str:
     return " ".join(letters) + ("'s" if m[2] else "")
 
 
+def both(m: re.Match[str]) -> str:
+    """Read "TCP/IP" and "A/B" without the slash, but "YES/NO" with it."""
+    return m[0] if {m[1], m[2]} & (SHORT_WORDS - {"A", "I", "DO"}) else f"{m[1]} {m[2]}"
+
+
 PLURALS: tuple[Rule, ...] = (
     numeric(
         "code",
@@ -94,6 +99,7 @@ RULES: tuple[Rule, ...] = (
     rule(
         "initialism", r"(?<!\w)([A-Z]{1,3})&([A-Z]{1,3})(?!\w)", lambda m: f"{' '.join(m[1])} and {' '.join(m[2])}", "&"
     ),
+    rule("initialism", r"(?<![\w/])([A-Z]{1,5})/([A-Z]{1,5})(?![\w/])", both, "/"),
     rule("initialism", r"(?<![\w.'])([A-Z]{2,6})(s)?(?!\w|\.[A-Z])", initialism, CAPITALS),
     rule("joined words", r"(?<=[a-z]{3})(?<!\bMac)(?<!\bFitz)(?=[A-Z][a-z])", " ", CAPITALS),
 )

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
     ),
     numeric(
         "date",
-        r"(?<![\w/-])(\d{4})-(\d\d)-(\d\d)(?:T|\s(?=\d\d:\d\d:))(\d\d):([0-5]\d)(?::([0-5]\d)(?:[.,]\d{1,9})?)?"
+        r"(?<![\w/-])(\d{4})-(\d\d)-(\d\d)(?:T|\s(?=\d\d:\d\d))(\d\d):([0-5]\d)(?::([0-5]\d)(?:[.,]\d{1,9})?)?"
         r"(?:\s?(Z|UTC|[+-]\d\d:?[0-5]\d))?(?!\w)",
         timestamp,
     ),
@@ -159,6 +159,20 @@ RULES: tuple[Rule, ...] = (
         rf"(?<!\w)({MONTH})\.?\s?[-–]\s?({MONTH})(?!\w)",
         lambda m: f"{MONTH_OF[m[1]]} to {MONTH_OF[m[2]]}",
         "-–",
+    ),
+    numeric(
+        "range",
+        rf"(?<!\w)((?:{MONTH})\.?\s(?:\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s[12]\d{{3}})?|[12]\d{{3}}))(?:\s?[-–]\s?|\s—\s)"
+        rf"(?=(?:{MONTH})\.?\s\d)",
+        r"\1 to ",
+        "-–—",
+    ),
+    numeric(
+        "range",
+        rf"(?<![\w.,:/-])(\d{{1,2}}(?:st|nd|rd|th)?\s(?:{MONTH})(?:,?\s[12]\d{{3}})?)(?:\s?[-–]\s?|\s—\s)"
+        rf"(?=\d{{1,2}}(?:st|nd|rd|th)?\s(?:{MONTH}))",
+        r"\1 to ",
+        "-–—",
     ),
     numeric(
         "date",
@@ -203,5 +217,6 @@ YEARS: tuple[Rule, ...] = (
         lambda m: m[1] + year(m[2]),
         "-",
     ),
+    numeric("year", r"(?<=\b[Yy]ear\s)[2-9]\d{3}(?!\w|[.,:/]\d)", lambda m: year(m[0])),
     numeric("year", r"(?<![\w.,:/-])(?:1\d{3}|20\d\d)(?!\w|[.,:/]\d)", calendar_year),
 )

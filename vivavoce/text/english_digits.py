@@ -14,6 +14,11 @@ def telephone(m: re.Match[str]) -> str:
     return ("plus " if m[0][0] == "+" else "") + ", ".join(digits(group) for group in re.findall(r"\d+", m[0]))
 
 
+def dashed(m: re.Match[str]) -> str:
+    """Read "555-0123" and "555.123.4567"; "122.4194" is a decimal number."""
+    return m[0] if re.fullmatch(r"\d{3}\.\d{4}", m[0]) else telephone(m)
+
+
 def international(m: re.Match[str]) -> str:
     """Read "+44 20 7946 0958" group by group; leave what has too few or too many digits to be a telephone number."""
     count = sum(map(str.isdigit, m[0]))
@@ -34,7 +39,7 @@ def called(m: re.Match[str]) -> str:
 
 
 def spaced_thousands(m: re.Match[str]) -> str:
-    return m[0].replace(" ", ",")
+    return m[0].replace(",", ".").replace(" ", ",")
 
 
 def internet(m: re.Match[str]) -> str:
@@ -64,7 +69,7 @@ TELEPHONES: tuple[Rule, ...] = (
     numeric(
         "telephone",
         r"(?<![\w-])(?:\+1(?=\()|\+?1[\s-])?(?:\(\d{3}\)[\s-]?|\d{3}[-.])?\d{3}[-.]\d{4}(?![\w-])",
-        telephone,
+        dashed,
         "-.",
     ),
     numeric("telephone", r"(?<![\w-])(?:\+?1[\s-])?\(\d{3}\)\s?\d{3}\s\d{4}(?![\w-])", telephone, "("),
@@ -86,31 +91,54 @@ TELEPHONES: tuple[Rule, ...] = (
     ),
     numeric(
         "telephone",
-        rf"((?:[Cc]all|[Dd]ial|[Rr]ing)\s)({any_of(EMERGENCY)})(?![\w,.]\d|\w)",
-        lambda m: m[1] + digits(m[2]),
+        rf"((?:[Cc]all|[Dd]ial|[Rr]ing|[Tt]ext)\s)({any_of(EMERGENCY)})(?:(\s(?:or|and)\s)({any_of(EMERGENCY)}))?"
+        r"(?![\w,.]\d|\w)",
+        lambda m: m[1] + digits(m[2]) + (m[3] + digits(m[4]) if m[3] else ""),
         "li",
     ),
     numeric("code number", r"(?<!\w)\d{4}(?:\s\d{4}){2,4}(?!\w)", telephone),
     numeric(
         "grouping",
-        r"(?<![\w.,:/+-])[1-9]\d{0,2}(?:\s\d{3}){1,5}(?=(?:\.\d+)?(?![\w,/:-]|\.\d|\s\d))",
+        r"(?<![\w.,:/+-])[1-9]\d{0,2}(?:\s\d{3}){1,5},\d{1,2}(?![\d,]|\.\d)",
+        spaced_thousands,
+        ",",
+    ),
+    numeric(
+        "grouping",
+        r"(?<![\w.,:/+-])[1-9]\d{0,2}(?:\s\d{3}){1,5}"
+        r"(?=(?:\.\d+|st|nd|rd|th|(?:k?m|[cm]m|k?g|ha|[lL]|k?Wh?)(?!\w))?(?![\w,/:-]|\.\d|\s\d))",
         spaced_thousands,
     ),
 )
 
-CODE_NUMBERS: tuple[Rule, ...] = (numeric("code number", r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone, "-"),)
+CODE_NUMBERS: tuple[Rule, ...] = (
+    numeric(
+        "numbered",
+        r"(?<!\w)((?:Boeing|Airbus)\sA?)(\d{3})-(\d{1,4})(?!\w)",
+        lambda m: f"{m[1]}{pairs(m[2])} {pairs(m[3])}",
+    ),
+    numeric("code number", r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", telephone, "-"),
+)
 
 VERSIONS: tuple[Rule, ...] = (
     numeric("internet address", r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\w)", internet, "."),
     numeric("grouping", r"(?<![\w.])\d{1,3}(?:\.000){2,}(?!\w|\.\d)", lambda m: m[0].replace(".", ","), "."),
     numeric("version", r"(?<![\w.])([vV])?(\d+(?:\.\d+){2,})(?!\w)", version, "."),
+    numeric(
+        "version",
+        r"(?<![\w.-])([A-Z]{1,6})(\d{1,2})\.(\d{1,2})(?!\w|[.,]\d)",
+        lambda m: f"{m[1]} {cardinal(m[2])} point {cardinal(m[3])}",
+        ".",
+    ),
     numeric("version", r"(?<![\w.])(v)(\d+(?:\.\d+)?)(?!\w|\.\d)", version, "v"),
     numeric("version", r"(?<!\w)([A-Za-z]+)\s(\d+)\.(\d+)(?!\w|%|\s?%|\.\d)", named_version, "."),
 )
 
 NUMBERS: tuple[Rule, ...] = (
     numeric(
-        "numbered", r"(?<!\w)(" + any_of(PAIRED) + r")\s(\d{3,4})(?!\w|[.,:/]\d)", lambda m: f"{m[1]} {pairs(m[2])}"
+        "numbered",
+        r"(?<!\w)(" + any_of(PAIRED) + r")\s(\d{3,4})(?:(\s(?:to|and|or)\s)(\d{3,4}))?(?!\w|[.,:/]\d)",
+        lambda m: f"{m[1]} {pairs(m[2])}" + (m[3] + pairs(m[4]) if m[3] else ""),
     ),
     numeric(
         "street number",
@@ -119,7 +147,7 @@ NUMBERS: tuple[Rule, ...] = (
     ),
     numeric(
         "code number",
-        r"(?<!\w)((?i:(?:order|code|ticket|case)(?=:|\snumber|\sno\.|\s#)|account|tracking|serial|pin|passport|id)"
+        r"(?<!\w)((?i:(?:order|code|ticket|case)(?=:|\snumber|\sno\.|\s#)|account|tracking|serial|pin|passport|id|zip|zip\scode|postcode|ssn)"
         r"(?i:\snumber|\sno\.)?(?:\sis|:)?\s#?)(\d{4,})(?![\w.,]\d|\w)",
         lambda m: m[1] + digits(m[2]),
     ),

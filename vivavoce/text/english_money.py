@@ -47,6 +47,12 @@ def plain_grouping(m: re.Match[str]) -> str:
 
 
 GROUPING: tuple[Rule, ...] = (
+    numeric(
+        "grouping",
+        r"(?<![\w.,])\d{1,4},\d{1,2}(?=\s?(?:k?m|[cm]m|k?g|mg|[cmd]?[lL]|°C|%|kWh?)(?!\w|,?\d))",
+        lambda m: m[0].replace(",", "."),
+        ",",
+    ),
     numeric("money", r"(?<=\d)/-(?![\w-])", "", "/"),  # "Rs. 500/-": and no smaller coin
     numeric("money", r"(?<=[$£€])\.(?=\d)", "0.", "$£€"),
     numeric("grouping", r"(?<![\w.,])\d{1,3}(?:\.\d{3}){1,5},\d{1,2}(?![\d,]|\.\d)", plain_grouping, "."),
@@ -86,6 +92,23 @@ RANGES: tuple[Rule, ...] = (
 )
 
 RULES: tuple[Rule, ...] = (
+    # a sign and a code: "$5 CAD", "USD$5", "US $5"
+    numeric(
+        "money",
+        rf"[$£€¥]\s?(?={DECIMAL}(?:\s?(?:{_SCALE}))?\s?(?:{_CODES}|{_LOWER_CODES})(?!\w))",
+        "",
+        "$£€¥",
+    ),
+    numeric("money", rf"(?<!\w)({_CODES})\s?[$£€¥](?=\d)", r"\1 ", "$£€¥"),
+    numeric("money", r"(?<!\w)(US|AU|CA|NZ|HK)\s\$(?=\d)", r"\1$", "$"),
+    numeric("money", rf"\$({DECIMAL})\sUS(?!\w|\s[A-Z])", r"US$\1", "$"),
+    numeric("money", r"(?<![\w.,$£€-])(\d{1,2})p(?!\w)", lambda m: counted(m[1], "penny", "pence"), "p"),
+    numeric(
+        "money",
+        r"((?<!\w)(?:for|only|just|costs?|at|than|save|pay|paid|under|by)\s)(\d{2})c(?!\w)",
+        lambda m: f"{m[1]}{counted(m[2], 'cent', 'cents')}",
+        "c",
+    ),
     numeric(
         "money",
         rf"(?<!\w)({_CODES})\s?({DECIMAL})(?:\s?({_SCALE})(?!\w))?(?!\w)",

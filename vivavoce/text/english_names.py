@@ -71,6 +71,13 @@ def heading(m: re.Match[str]) -> str:
     return f"{cardinal(str(value)).capitalize()}{m[2]}" if value else m[0]
 
 
+def listed(m: re.Match[str]) -> str:
+    """Read the numeral of an item of a list."""
+    if m[0][0] != "(" and m[2][0] == "." and m[1].isupper():
+        return m[0]
+    return f"{cardinal(str(roman(m[1].upper()))).capitalize()}. "
+
+
 def first_heading(m: re.Match[str]) -> str:
     """Read the "I." of a heading, which may also be an initial: "I. The Hill", but "I. Newton"."""
     words = m[1].split()
@@ -112,6 +119,13 @@ RULES: tuple[Rule, ...] = (
     ),
     rule("numbered", r"(?<!\w)([A-Za-z]+)\s([IVXLC]+|[ivxl]+)(?![\w'-])", numbered),
     rule("numbered", r"^(?!I\.)([IVX]+)(\.\s)(?=[A-Z])", heading, "IVX"),
+    # "II) Methods", "(iii) a third", "iv. a fourth"
+    rule(
+        "numbered",
+        r"^\(?(I{2,3}|I?V|VI{1,3}|I?X|XI{1,3}|i{1,3}|i?v|vi{1,3}|i?x|xi{1,3})([.)]\s)(?=\S)",
+        listed,
+        "IVXivx",
+    ),
     rule("numbered", r"^I\.\s([A-Z][^.!?]{2,80})$", first_heading, "I"),
     rule(
         "regnal",

@@ -15,7 +15,16 @@ _MATHS = {
     **{"⊂": "is a subset of", "⊆": "is a subset of", "∅": "the empty set", "∀": "for all", "∃": "there exists"},
     **{"∑": "sum of", "∏": "product of", "∫": "integral of", "∂": "partial", "∇": "del", "∝": "proportional to"},
     **{"≡": "is equivalent to", "≅": "is congruent to", "⇒": "implies", "⇔": "if and only if", "∴": "therefore"},
-    **{"≪": "much less than", "≫": "much greater than", "∧": "and", "∨": "or", "¬": "not", "∥": "parallel to"},
+    **{
+        "≪": "much less than",
+        "≫": "much greater than",
+        "∧": "and",
+        "∨": "or",
+        "¬": "not",
+        "∥": "parallel to",
+        "¶": "paragraph",
+        "∠": "angle",
+    },
 }
 _SYMBOLS = {**SYMBOLS, **_MATHS}
 
@@ -54,6 +63,9 @@ RULES: tuple[Rule, ...] = (
     rule("divided by", r"(?<=[\d)])\s/\s(?=[\d(])", " divided by ", "/"),
     numeric("times", r"(?<=\d)\s?\*\s?(?=\d)", " times "),
     numeric("about", r"[~∼](?=\d)", lambda m: padded(m, "about")),
+    rule("power", r"(?<=[\w)])\^([23])(?!\w|\.\d)", lambda m: padded(m, "squared" if m[1] == "2" else "cubed"), "^"),
+    rule("function", r"(?<!\w)([fghFGP])\(([a-zA-Z])\)", r"\1 of \2", "("),
+    rule("partial", r"(?<=∂[a-zA-Z])/(?=∂)", " over ", "∂"),
     rule("power", r"(?<=[\w)])\^(-?)(?=\w)", lambda m: f" to the power of {'minus ' if m[1] else ''}", "^"),
     rule("underscore", r"(?<=\w)_(?=\w)", " underscore ", "_"),
     rule(

@@ -58,7 +58,16 @@ TITLES = {
     **{"Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Messrs": "Messieurs", "Dr": "Doctor", "Prof": "Professor"},
     **{"Gen": "General", "Col": "Colonel", "Lt": "Lieutenant", "Capt": "Captain", "Sgt": "Sergeant"},
     **{"Maj": "Major", "Cpl": "Corporal", "Cmdr": "Commander", "Adm": "Admiral", "Supt": "Superintendent"},
-    **{"Rev": "Reverend", "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Pres": "President"},
+    **{
+        "Rev": "Reverend",
+        "Pvt": "Private",
+        "Hon": "Honorable",
+        "Asst": "Assistant",
+        "Gov": "Governor",
+        "Sen": "Senator",
+        "Rep": "Representative",
+        "Pres": "President",
+    },
     **{"Mt": "Mount", "Ft": "Fort", "St": "Saint", "Ste": "Sainte", "Fr": "Father"},
     **{"MR": "MISTER", "MRS": "MISSUS", "MS": "MIZ", "DR": "DOCTOR"},
 }
@@ -77,7 +86,7 @@ SUFFIXES = {
     **{"Bldg": "Building", "ed": "edition", "eds": "editors", "orig": "original", "qty": "quantity"},
     **{"intl": "international", "Intl": "International", "natl": "national", "Natl": "National", "apt": "apartment"},
     **{"Apt": "Apartment", "Rm": "Room", "mfg": "manufacturing", "Mfg": "Manufacturing"},
-    **{"incl": "including", "excl": "excluding"},
+    **{"incl": "including", "excl": "excluding", "mfr": "manufacturer", "Mfr": "Manufacturer"},
 }
 # Each of these with a point may also be a word that ends its sentence: abbreviations only if the sentence continues.
 WORDS_TOO = name_set("Max Min max temp ed est Inst apt tel Tel Apt orig")
@@ -88,11 +97,14 @@ BEFORE_NUMBER = {
     **{"Ch": "Chapter", "ch": "chapter", "Sec": "Section", "sec": "section", "c": "circa", "ca": "circa"},
     **{"Art": "Article", "Ext": "Extension", "ext": "extension", "Eq": "Equation", "eq": "equation"},
     **{"Tel": "Telephone", "tel": "telephone", "Rm": "Room", "Apt": "Apartment", "apt": "apartment", "Op": "Opus"},
+    **{"Ref": "Reference", "ref": "reference", "Eqs": "Equations", "eqs": "equations"},
     **{"op": "opus", "vv": "verses", "ver": "version", "Ver": "Version", "ll": "lines", "Pt": "Part", "pt": "part"},
 }
+# Abbreviations that never end a sentence.
+NEVER_LAST = name_set("vs approx incl excl avg Avg")
 # Abbreviations without a final point, or with an unusual form.
 SHORTENED = {
-    **{"w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "not applicable"},
+    **{"w/o": "without", "w/out": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "not applicable"},
     **{"N/A": "not applicable", "a.k.a.": "also known as", "aka": "also known as", "PhD": "P h D", "PhDs": "P h D's"},
     **{
         "Ph.D.": "P h D",
@@ -155,7 +167,8 @@ UNITS = pairs_of(
     GiB gibibyte, kbps kilobit per second, Kbps kilobit per second, Mbps megabit per second, Gbps gigabit per second,
     kbit/s kilobit per second, Mbit/s megabit per second, MB/s megabyte per second, GB/s gigabyte per second,
     mW milliwatt, W watt, kW kilowatt, MW megawatt, GW gigawatt, Wh watt hour, kWh kilowatt hour,
-    MWh megawatt hour, mV millivolt, V volt, kV kilovolt, mA milliampere, mAh milliampere hour, Ω ohm, kΩ kiloohm,
+    MWh megawatt hour, mV millivolt, V volt, kV kilovolt, mA milliampere, mAh milliampere hour, Ω ohm,
+    kΩ kilohm, MΩ megohm, atm atmosphere, nautical mi = nautical mile, nmi nautical mile,
     dB decibel, dBA decibel, kJ kilojoule, cal calorie, kcal kilocalorie, kN kilonewton, hPa hectopascal,
     kPa kilopascal, km/h kilometer per hour, kph kilometer per hour, mph mile per hour, m/s meter per second,
     m/s² meter per second squared, rpm revolution per minute, fps frame per second, bpm beat per minute,
@@ -185,6 +198,7 @@ UNCOUNTED |= {
     "FT": ("foot", "feet"),
     "hp": ("horsepower",) * 2,
     "sq feet": ("square feet",) * 2,
+    "mmHg": ("millimeter of mercury", "millimeters of mercury"),
 }
 
 # Singular, plural, and the same of the hundredth part.
@@ -283,6 +297,7 @@ COUNTERS = NUMBERED | name_set(
 )
 # A number of three or four digits after one of these is read in pairs.
 PAIRED = name_set("Flight Highway Route Room Interstate Boeing Airbus Suite Apartment Flat Bus Train Extension Unit US")
+PAIRED |= name_set("RTX GTX RX GeForce Radeon Ryzen Rooms rooms Flights flights Routes routes")
 PAIRED |= name_set("flight highway route room suite apartment flat bus train extension")
 # A number with a point after one of these is a version: "Python 3.11" is "three point eleven".
 VERSIONED = name_set(

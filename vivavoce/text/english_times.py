@@ -64,6 +64,8 @@ RULES: tuple[Rule, ...] = (
     numeric("duration", r"(?<![\w.,:])(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d)\.(\d{1,3})(?![\w:]|\.\w)", split_seconds, ":"),
     numeric("clock", r"(?<![\w.,:])(\d{1,2})\.([0-5]\d)(?=\s?[AaPp]\.?\s?[Mm](?!\w))", r"\1:\2", "."),
     numeric("range", rf"(?<![\w.,:])({_TIME}|\d{{1,2}}(?::[0-5]\d)?)\s?[-–]\s?(?={_TIME})", r"\1 to ", "-–"),
+    numeric("range", r"(?<!\w)([Nn]oon|[Mm]idnight)(?:\s?[-–]\s?|\s—\s)(?=\d)", r"\1 to ", "-–—"),
+    numeric("range", rf"(?<!\w)({_TIME})(?:\s?[-–]\s?|\s—\s)(?=(?:noon|midnight)(?!\w))", r"\1 to ", "-–—"),
     numeric("range", r"(?<![\w.,:])(\d{1,2}:[0-5]\d)\s?[-–]\s?(?=\d{1,2}:[0-5]\d)", r"\1 to ", "-–"),
     numeric("clock", r"(?<!\w)([01]\d|2[0-4])([0-5]\d)\s(?=h(?:ou)?rs(?!\w))", military, "h"),
     numeric("clock", r"(?<!\w)([01]?\d|2[0-4])[hH]([0-5]\d)()()(?!\w)", clock, "hH"),
