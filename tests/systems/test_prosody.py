@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command_line import Out
+from helpers.command_line import vivavoce as vivavoce_command
 from helpers.published import DURATION, MODEL, write_own
 
 import vivavoce
@@ -19,11 +21,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*may be faulty")  # of random w
 
 
 @pytest.fixture(scope="module")
-def tts(tmp_path_factory: pytest.TempPathFactory) -> TTS:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model with prosody; its weights are random, as if it were trained."""
-    folder: Path = tmp_path_factory.mktemp("model")
+    folder = tmp_path_factory.mktemp("model")
     write_own(folder, MODEL.replace(speaker_dim=256, prosody=True), DURATION.replace(speaker_dim=256, prosody=True))
-    return vivavoce.load(str(folder), "torch")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tts(model: Path) -> TTS:
+    return vivavoce.load(str(model), "torch")
 
 
 def test_neutral_values_change_nothing(tts: TTS) -> None:
@@ -54,3 +61,9 @@ def test_a_stressed_word_has_its_own_length(tts: TTS) -> None:
     )
     change = np.abs(plain - stressed)
     assert change[7:9].max() > 0.01  # "we", after the space at the start
+
+
+def test_the_command_line_shows_the_numbers_of_a_style(model: Path, tmp_path: Path, capsys: Out) -> None:
+    line = [TEXT, "--model", str(model), "--backend", "torch", "--retries", "0", "-o", str(tmp_path / "out.wav")]
+    assert vivavoce_command(*line, "--style", "calm", "--pitch", "+1st") == 0
+    assert "style calm: pitch +1 range 0.8 energy -2 pace 0.92" in capsys.readouterr().err

@@ -157,3 +157,10 @@ def test_the_page_lists_the_styles_and_the_vocabulary() -> None:
     listed = re.findall(r"^- (.+(?:;|,).+)$", page, re.MULTILINE)
     words = {word for line in listed for word in re.split(r"[;,] ", line)}
     assert words | set(STYLES) == set(WORDS)
+
+
+def test_the_table_of_the_docs_has_the_numbers_of_the_styles() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "prosody.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\S+) \| (\S+) \| (\S+) dB \| (\S+) \|$", page, re.MULTILINE)
+    found = {name: tuple(float(n.replace("\u2212", "-")) for n in numbers) for name, *numbers in rows}
+    assert found == {name: (s.pitch, s.range, s.energy, s.pace) for name, s in STYLES.items()}

@@ -16,12 +16,22 @@ from typing import Annotated, Any
 
 import typer
 
-from vivavoce.config import BACKENDS, SpeakOptions
-from vivavoce.text.prosody import STYLES, NoProsody, parse_energy, parse_factor, parse_pitch, parse_style
+from vivavoce.config import BACKENDS, PROSODY_LIMITS, SpeakOptions
+from vivavoce.text.prosody import (
+    STYLES,
+    NoProsody,
+    Prosody,
+    described,
+    parse_energy,
+    parse_factor,
+    parse_pitch,
+    parse_style,
+)
 
 DEFAULTS = SpeakOptions()
 
 _AS_MODEL = "default: the model's own"
+_STYLES = ", ".join(f"{name} ({' '.join(described(style))})" for name, style in STYLES.items())
 
 
 def whole_number(value: str) -> int:
@@ -200,8 +210,8 @@ class SamplingFlags(FlowFlags):
     style: Annotated[
         str | None,
         typer.Option(
-            help=f"One of {', '.join(STYLES)}: values for the four above, which override them. Needs a model with "
-            "prosody conditions; the bundled ones have none."
+            help=f"Values for the four above, which override them: {_STYLES}. Needs a model with prosody "
+            "conditions; the bundled ones have none."
         ),
     ] = None
 
@@ -213,6 +223,11 @@ class SamplingFlags(FlowFlags):
             usual = {"pitch": prosody.pitch, "pitch_range": prosody.range, "energy": prosody.energy}
             values = {**usual, "pace": prosody.pace, **values}
         return values
+
+    def prosody(self) -> Prosody:
+        """Return the prosody that is asked for. Raises ValueError for an unknown style."""
+        given = {name: value for name, value in self.given().items() if name in PROSODY_LIMITS}
+        return Prosody(**{name.removeprefix("pitch_"): value for name, value in given.items()})
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:

@@ -34,6 +34,7 @@ from vivavoce.synthesis.synthesizer import check_retries
 from vivavoce.synthesis.tts import TTS, load
 from vivavoce.text import formats
 from vivavoce.text.lexicon import Lexicon
+from vivavoce.text.prosody import described
 
 OPENING = 2.0  # seconds from which the likeness of a cloned voice is measured
 DEFAULT_OUTPUT = "speech.wav"  # used where there is neither --output nor a sound device
@@ -189,6 +190,8 @@ def speak(
         with sampling.named():
             narration = Narration(tts, book, target.path, speaker, model=made_by(**settings), **narrate)
         watch(narration)
+        if sampling.style is not None:
+            print_line(f"style {sampling.style}: {' '.join(described(sampling.prosody()))}")
         if narration.followed:
             print_line(f"as in {like.like}: {narration.followed}")
         opening: list[Speech] = []

@@ -52,7 +52,7 @@ USUAL_SPREAD = 2.5  # semitones, of the bundled voices
 CALIBRATION = "she told the children another story about the long road to the mountains and the people who lived there"
 SYLLABLES = 26
 EDGES = 0.2  # seconds of silence at both ends of a piece, together
-WINDOW = 9  # letters, odd: a movement of pitch or energy is as long as a short word
+WINDOW = 5  # letters, odd: a movement of pitch or energy is about as long as a syllable
 STEP = 0.25  # semitones and dB: finer movements are not heard
 
 
