@@ -48,15 +48,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     vocoder = VOCODER.replace(harmonic_bins=16, harmonic_dim=16, harmonic_layers=1)
     write(model / "vocoder", "vocoder", Vocoder(vocoder), vocoder)
-    made: dict[type, Any] = {}  # both exports trace the same networks, which takes most of the time
-    trace = onnx_torch._traced
+    made: dict[str, Any] = {}  # both exports trace the same networks, which takes most of the time
+    trace = onnx_torch.traced
 
-    def traced(module: Any, *rest: Any) -> Any:
-        if type(module) not in made:
-            made[type(module)] = trace(module, *rest)
-        return copy.deepcopy(made[type(module)])
+    def traced(graph: Any) -> Any:
+        if graph.name not in made:
+            made[graph.name] = trace(graph)
+        return copy.deepcopy(made[graph.name])
 
-    with mock.patch.object(onnx_torch, "_traced", traced):
+    with mock.patch.object(onnx_torch, "traced", traced):
         onnx_torch.export_structure(model, model / "onnx")
         onnx_torch.export_onnx(model, graphs)
     return model, graphs

@@ -12,32 +12,25 @@ the same when the weights change.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.checkpoints import weights_torch
 from vivavoce.checkpoints.frames import load_frames
+from vivavoce.checkpoints.onnx_graphs_torch import graphs, quiet, traced
 from vivavoce.checkpoints.resolve import FORMAT, kind_of, setting_of
 from vivavoce.checkpoints.weights_onnx import arranged
-from vivavoce.models import nanospeech_torch
 from vivavoce.models.masked_t2s_torch import MaskedT2S
-from vivavoce.models.nanospeech import PROSODY
-from vivavoce.models.nanospeech_torch import CharacterDurations, CodeEncoder, DiT, TextEncoder
+from vivavoce.models.nanospeech_torch import CharacterDurations
 from vivavoce.models.vocoder_torch import Vocoder
 
 Progress = Callable[[str], None]  # called with the name of the graph that is written next
@@ -45,101 +38,6 @@ Axes = dict[str, dict[int, Any]]
 Sources = dict[str, dict[str, Any]]  # initialiser -> the tensor that it stands for, how it is arranged, and its shape
 QUANTISED = ("flow", "vocoder")  # the other graphs take too little time to be worth the error
 INLINE = 64  # initialisers of fewer numbers may stay in the graph if they are no weights
-
-
-class _Text(nn.Module):
-    """Ids [B, T], the character of each token [B, K] and its place in it [B, K, 2] → [B, K, text_dim]."""
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(
-        self,
-        text: Tensor,
-        index: Tensor,
-        place: Tensor,
-        languages: Tensor | None,
-        phones: Tensor | None,
-        prosody: Tensor | None,
-    ) -> Tensor:
-        x = self.encoder.characters(text, languages, phones, prosody)
-        x = x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
-        return x + self.encoder.place(place)
-
-
-class _Flow(nn.Module):
-    """One pass: states [B, N, M] with N a multiple of the patch → velocity."""
-
-    def __init__(self, transformer: DiT) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor,
-        encoded: Tensor,
-        lengths: Tensor,
-        speaker: Tensor,
-        keep: Tensor,
-        end: Tensor | None = None,
-    ) -> Tensor:
-        # There is no text: `encoded` takes its place.
-        return self.transformer(x, time, None, lengths, speaker=speaker, encoded=encoded, keep_voice=keep, end=end)
-
-
-class _Codes(nn.Module):
-    """Codes [B, C], the place of each token's code [B, K], and its middle from the code's [K, 1] → [B, K, text_dim]."""
-
-    def __init__(self, encoder: CodeEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, codes: Tensor, index: Tensor, place: Tensor) -> Tensor:
-        return self.encoder.at(codes, index, place)
-
-
-class _T2S(nn.Module):
-    """Codes [B, C], -1 where unknown → logits [B, C, K]."""
-
-    def __init__(self, model: MaskedT2S) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, codes: Tensor, lengths: Tensor, encoded: Tensor, speaker: Tensor | None) -> Tensor:
-        return self.model.logits(codes, lengths, encoded, speaker)
-
-
-class _Durations(nn.Module):
-    def __init__(self, model: CharacterDurations) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        text: Tensor,
-        speaker: Tensor,
-        languages: Tensor | None,
-        phones: Tensor | None,
-        prosody: Tensor | None,
-    ) -> Tensor:
-        return self.model.predict(text, speaker, languages, phones, prosody)
-
-
-class _Vocoder(nn.Module):
-    """Mel frames [B, N, M] → log magnitudes and phases [B, N, n_fft + 2], and the harmonics' output if any."""
-
-    def __init__(self, vocoder: Vocoder) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
-        head = self.vocoder.head.out(self.vocoder.backbone(mel))
-        if not self.vocoder.config.harmonic_bins:
-            return (head,)
-        harmonics = self.vocoder.harmonics
-        return head, harmonics.out(harmonics.backbone(mel))
 
 
 def export_onnx(folder: Path, out: Path, int8: bool = False, progress: Progress | None = None) -> None:
@@ -225,13 +123,13 @@ def _structures(
     for network, _ in kinds.values():  # numbers that occur once tell the tensors apart
         for parameter in network.parameters():
             parameter.requires_grad_(False).normal_(generator=draw)
-    examples = {name: (module, inputs, axes) for name, module, inputs, axes in _graphs(parts, vocoder, t2s)}
+    examples = {graph.name: graph for graph in graphs(parts, vocoder, t2s)}
     for kind, (network, names) in kinds.items():
         drawn = {name: value.numpy() for name, value in network.state_dict().items()}
         for name in names:
             if progress is not None:
                 progress(name)
-            graph = _traced(*examples[name])
+            graph = traced(examples[name])
             bits = [small for small, wanted in ((False, float32), (True, int8)) if wanted]
             for small in bits if name in QUANTISED else [False]:
                 model = _optimised(graph, small)
@@ -281,7 +179,7 @@ def _optimised(model: Any, int8: bool) -> Any:
         onnx.save(model, plain)
         if int8:
             # Seven bits: processors without VNNI add two products in 16 bits, which eight would overflow.
-            with _quiet(""):
+            with quiet(""):
                 quantize_dynamic(
                     plain, plain, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True,
                     extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
@@ -345,162 +243,3 @@ def _is_table(value: np.ndarray) -> bool:
     """Whether values are in order, as frequencies are; weights are random here."""
     steps = np.diff(value.ravel())
     return bool((steps >= 0).all() or (steps <= 0).all())
-
-
-def _graphs(
-    parts: weights_torch.NanospeechParts, vocoder: Vocoder, t2s: MaskedT2S | None
-) -> Iterator[tuple[str, nn.Module, dict[str, Tensor | None], Axes]]:
-    """Yield each graph's name, module, example inputs and dynamic axes."""
-    config, durations = parts.model.config, parts.duration.config
-    # Tracing treats a batch of 1 as a special case, so the declared minimum is 2. The graphs also run with 1.
-    batch, tokens = torch.export.Dim("B", min=2), torch.export.Dim("K", min=2)
-    characters, frames = torch.export.Dim("T", min=2), torch.export.Dim("N", min=8)
-    text = torch.zeros((2, 7), dtype=torch.long)
-
-    def channels(network: Any) -> tuple[dict[str, Tensor | None], dict[str, dict[int, Any]]]:
-        inputs: dict[str, Tensor | None] = {"languages": None, "phones": None, "prosody": None}
-        axes: dict[str, Any] = {"languages": None, "phones": None, "prosody": None}
-        if network.languages:
-            inputs["languages"], axes["languages"] = torch.zeros_like(text), {0: batch, 1: characters}
-        if network.phones:
-            inputs["phones"], axes["phones"] = torch.zeros((2, 7, 2), dtype=torch.long), {0: batch, 1: characters}
-        if network.prosody:
-            inputs["prosody"], axes["prosody"] = torch.zeros(2, 7, PROSODY), {0: batch, 1: characters}
-        return inputs, axes
-
-    inputs, axes = channels(config)
-    index, place = torch.zeros((2, 11), dtype=torch.long), torch.zeros(2, 11, 2)
-    yield (
-        "text",
-        _Text(parts.model.transformer.text_encoder),
-        {"text": text, "index": index, "place": place, **inputs},
-        {"text": {0: batch, 1: characters}, "index": {0: batch, 1: tokens}, "place": {0: batch, 1: tokens}, **axes},
-    )
-    size = 16
-    yield (
-        "flow",
-        _Flow(parts.model.transformer),
-        {
-            "x": torch.zeros(2, size * config.patch, config.mel.n_mels),
-            "time": torch.zeros(2),
-            "encoded": torch.zeros(2, size, config.text_dim),
-            "lengths": torch.tensor([size * config.patch, size]),
-            "speaker": torch.zeros(2, config.speaker_dim),
-            "keep": torch.ones(2),
-            **({"end": torch.ones(2)} if config.mean_velocity else {}),
-        },
-        {
-            "x": {0: batch, 1: config.patch * tokens if config.patch > 1 else tokens},
-            "time": {0: batch},
-            "encoded": {0: batch, 1: tokens},
-            "lengths": {0: batch},
-            "speaker": {0: batch},
-            "keep": {0: batch},
-            **({"end": {0: batch}} if config.mean_velocity else {}),
-        },
-    )
-    inputs, axes = channels(durations)
-    yield (
-        "durations",
-        _Durations(parts.duration),
-        {"text": text, "speaker": torch.zeros(2, durations.speaker_dim or 1), **inputs},
-        {"text": {0: batch, 1: characters}, "speaker": {0: batch}, **axes},
-    )
-    yield "vocoder", _Vocoder(vocoder), {"mel": torch.zeros(2, 24, config.mel.n_mels)}, {"mel": {0: batch, 1: frames}}
-    count, codes = torch.export.Dim("C", min=2), torch.zeros((2, 13), dtype=torch.long)
-    if (encoder := parts.model.transformer.code_encoder) is not None:
-        yield (
-            "codes",
-            _Codes(encoder),
-            {"codes": codes, "index": index, "place": torch.zeros(11, 1)},
-            {"codes": {0: batch, 1: count}, "index": {0: batch, 1: tokens}, "place": {0: tokens}},
-        )
-    if t2s is None:
-        return
-    inputs, axes = channels(t2s.config)
-    index, place = torch.zeros((2, 13), dtype=torch.long), torch.zeros(2, 13, 2)
-    yield (
-        "t2s-text",
-        _Text(t2s.text_encoder),
-        {"text": text, "index": index, "place": place, **inputs},
-        {"text": {0: batch, 1: characters}, "index": {0: batch, 1: count}, "place": {0: batch, 1: count}, **axes},
-    )
-    speaker = torch.zeros(2, t2s.config.speaker_dim) if t2s.config.speaker_dim else None
-    of_speaker: Any = {0: batch} if t2s.config.speaker_dim else None
-    yield (
-        "t2s",
-        _T2S(t2s),
-        {
-            "codes": codes,
-            "lengths": torch.tensor([13, 9]),
-            "encoded": torch.zeros(2, 13, t2s.config.text_dim),
-            "speaker": speaker,
-        },
-        {
-            "codes": {0: batch, 1: count},
-            "lengths": {0: batch},
-            "encoded": {0: batch, 1: count},
-            "speaker": of_speaker,
-        },
-    )
-
-
-def _traced(module: nn.Module, inputs: dict[str, Tensor | None], axes: Axes) -> Any:
-    """Return the module's graph, an onnx.ModelProto. PyTorch's messages about its own progress are hidden."""
-    names = [name for name, value in inputs.items() if value is not None]
-    with contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx"), _fast_operations(), torch.no_grad():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            dynamo=True,
-            dynamic_shapes=tuple(axes.values()),
-            input_names=names,
-            optimize=True,
-        )
-        assert program is not None
-        return program.model_proto
-
-
-@contextlib.contextmanager
-def _fast_operations() -> Iterator[None]:
-    """Replace what the exporter writes as many slow nodes by operations of the same result."""
-    with (
-        mock.patch.object(nanospeech_torch, "rotate", _rotate),
-        mock.patch.object(F, "mish", _mish),
-        mock.patch.object(F, "scaled_dot_product_attention", _attention),
-    ):
-        yield
-
-
-def _rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    start = torch.zeros(1, dtype=torch.long)
-    operation = "com.microsoft::RotaryEmbedding"
-    return torch.onnx.ops.symbolic(
-        operation, (x, start, *table), {"interleaved": 1}, dtype=x.dtype, shape=x.shape, version=1
-    )
-
-
-def _mish(x: Tensor) -> Tensor:
-    power = x.clamp(max=20).exp()
-    power = power * (power + 2)
-    return x * (power / (power + 2))
-
-
-def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    if attn_mask is not None:
-        scores = scores + (attn_mask.to(scores.dtype) - 1) * 1e9
-    return scores.softmax(-1) @ value
-
-
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
