@@ -17,7 +17,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,9 +175,16 @@ def read_extras(path: Path) -> dict[str, bytes]:
 
 
 def _about(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    """Return the checked content of voice.json."""
-    names = archive.namelist()
-    if ABOUT not in names:
+    """Return the content of voice.json, checked with the names of the files in the bundle."""
+    about = _voice_json(archive, path)
+    _check_settings(about, path)
+    _check_files(archive.namelist(), about, path)
+    return about
+
+
+def _voice_json(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
+    """Return the content of voice.json, if it is one, of a version that this release reads."""
+    if ABOUT not in archive.namelist():
         raise ValueError(f"{path}: a zip file, but not a voice: it has no {ABOUT}")
     try:
         about = json.loads(_content(archive, ABOUT, SMALL, path))
@@ -189,17 +196,27 @@ def _about(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {ABOUT} does not say that this is a {FORMAT}")
     if about.get("version") != VERSION:
         raise ValueError(f"{path}: a voice of version {about.get('version')!r}; this release reads 1 and {VERSION}")
+    return about
+
+
+def _check_settings(about: dict[str, Any], path: Path) -> None:
     known = ("format", "version", *TEXTS, "training", "base", "sha256")
     if unknown := [name for name in about if name not in known]:
         raise ValueError(f"{path}: {ABOUT} has an unknown setting {unknown[0]!r}; known are {', '.join(known)}")
     for name in TEXTS:
         if not isinstance(about.get(name, ""), str):
             raise ValueError(f"{path}: {ABOUT}: {name} is {about[name]!r}; it must be a text")
-    digests, base = about.get("sha256"), about.get("base", {})
-    for name, values in (("sha256", digests), ("base", base), ("training", about.get("training", {}))):
+    for name, values in (
+        ("sha256", about.get("sha256")),
+        ("base", about.get("base", {})),
+        ("training", about.get("training", {})),
+    ):
         if not isinstance(values, dict):
             raise ValueError(f"{path}: {ABOUT}: {name} is {values!r}; it must be an object")
-    assert isinstance(digests, dict)
+
+
+def _check_files(names: Sequence[str], about: dict[str, Any], path: Path) -> None:
+    digests, base = about["sha256"], about.get("base", {})
     allowed = (REFERENCE, EMBEDDING, *EXTRAS, *(_weights_file(part) for part in PARTS))
     for name in names:
         if name != ABOUT and name not in allowed:
@@ -214,7 +231,6 @@ def _about(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
     if set(base) != weighted or not all(isinstance(value, str) for value in base.values()):
         raise ValueError(f"{path}: {ABOUT}: base names {', '.join(base) or 'nothing'}; "
                          f"the file has weights of {', '.join(sorted(weighted)) or 'nothing'}")  # fmt: skip
-    return about
 
 
 def _weights_file(part: str) -> str:

@@ -141,19 +141,27 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return tuple(_convert(v, args[0], where) for v in value)
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else hint.from_dict(value, where)  # type: ignore[union-attr,arg-type]
-    if hint is float and isinstance(value, numbers.Real) and not isinstance(value, bool):  # NumPy's, too
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):  # Python's JSON reads NaN and Infinity
-            raise ValueError(f"{where} is {_shown(value)}; it must be a finite number")
-        return number
-    if hint is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    if hint in _TYPES and (hint in (int, float) or not isinstance(value, hint)):
+    if hint in (int, float):
+        return _number(value, hint, where)
+    if hint in _TYPES and not isinstance(value, hint):
         raise ValueError(f"{where} is {_shown(value)}; it must be {_TYPES[hint]}")
     return value
+
+
+def _number(value: Any, hint: type, where: str) -> int | float:
+    """Convert a number, NumPy's too, to int or float. Booleans are no numbers."""
+    fits = isinstance(value, numbers.Integral if hint is int else numbers.Real) and not isinstance(value, bool)
+    if not fits:
+        raise ValueError(f"{where} is {_shown(value)}; it must be {_TYPES[hint]}")
+    if hint is int:
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):  # Python's JSON reads NaN and Infinity
+        raise ValueError(f"{where} is {_shown(value)}; it must be a finite number")
+    return number
 
 
 @dataclass(frozen=True)

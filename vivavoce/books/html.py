@@ -193,6 +193,10 @@ class _Builder:
             self._open_note(tag, kinds, classes, ids)
             self._open_matter(kinds, classes, values.get("id", ""))
         self._watch(tag, values, kinds, classes)
+        self._open(tag, values)
+
+    def _open(self, tag: str, values: Mapping[str, str]) -> None:
+        """Note what an element of this name means for the text in it."""
         if tag in ("ol", "ul"):
             first = values.get("start", "1")
             number = int(first) if re.fullmatch(r"\d{1,9}", first, re.ASCII) else 1
@@ -231,6 +235,11 @@ class _Builder:
         tag = tag.rpartition(":")[2].lower()
         while self._watched and self._watched[-1].depth > self._depth:
             self._judge(self._watched.pop())
+        self._close(tag)
+        self._close_containers()
+
+    def _close(self, tag: str) -> None:
+        """Undo what `_open` and `_watch` noted for an element of this name."""
         if tag in ("li", "tr"):  # an item of a list and a row of a table end as a sentence does
             self._mark(".")
         elif tag in ("ol", "ul") and self._numbers:
@@ -250,6 +259,9 @@ class _Builder:
             if captioned:  # the caption says what the text of the image says
                 kept = [block for block in self.page.blocks[first:] if not block.image]
                 self.page.blocks[first:] = kept
+
+    def _close_containers(self) -> None:
+        """Leave notes and front matter whose elements have ended."""
         if self._note is not None and self._depth < self._note[1]:
             self.end_block()
             self._note = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,56 +25,57 @@ def place_notes(pages: Mapping[str, Page], mode: str, counts: Counter[str], lang
     pages: by their paths. Notes that nothing refers to stay where they are. counts: notes that are skipped are counted
     here. language: of the word "footnote" that introduces a note.
     """
-    word = _WORDS.get(language[:2].lower(), "Footnote")
     notes: dict[Key, list[Block]] = {}
     for path, page in pages.items():
         for block in page.blocks:
             if block.note:
                 notes.setdefault((path, block.note), []).append(block)
-    referred = {
-        key
-        for path, page in pages.items()
-        for block in page.blocks
-        for key in _keys(pages, path, block)
-        if key in notes
-    }
+    references = (key for path, page in pages.items() for block in page.blocks for key in _keys(pages, path, block))
+    referred = {key for key in references if key in notes}
+    if mode == "skip":
+        if notes:
+            counts["footnote"] += len(notes)
+        return [block for _, block, stays in _blocks(pages, referred) if stays and not block.note]
+    word = _WORDS.get(language[:2].lower(), "Footnote")
     placed: list[Block] = []
     waiting: list[Key] = []
     done: set[Key] = set()
 
     def put(keys: list[Key]) -> None:
         for key in keys:
-            if key in done:
-                continue
-            done.add(key)
-            first, *rest = notes[key]
-            placed.extend([replace(first, text=f"{word}: {first.text}", level=0), *rest])
+            if key not in done:
+                done.add(key)
+                first, *rest = notes[key]
+                placed.extend([replace(first, text=f"{word}: {first.text}", level=0), *rest])
 
-    for path, page in pages.items():
-        unreferred = {block.note for block in page.blocks if block.note and (path, block.note) not in referred}
-        for block in page.blocks:
-            if block.starts is not None or block.level in (1, 2):
-                put(waiting)
-                waiting = []
-            if block.note == 0 and not unreferred and referred:
-                continue  # a heading such as "Notes", whose notes are elsewhere now
-            if block.note and (path, block.note) in referred:
-                continue
+    for path, block, stays in _blocks(pages, referred):
+        if block.starts is not None or block.level in (1, 2):
+            put(waiting)
+            waiting = []
+        if stays:
             placed.append(block)
             keys = [key for key in _keys(pages, path, block) if key in notes]
             if mode == "inline":
                 put(keys)
-            elif mode == "chapter-end":
+            else:
                 waiting += keys
     put(waiting)
-    if mode == "skip":
-        skipped = {key for key in referred if key not in done}
-        counts["footnote"] += len(skipped)
-        placed = [block for block in placed if not block.note]
-        counts["footnote"] += len({key for key in notes if key not in referred})
-        if not counts["footnote"]:
-            del counts["footnote"]
     return placed
+
+
+def _blocks(pages: Mapping[str, Page], referred: set[Key]) -> Iterator[tuple[str, Block, bool]]:
+    """Yield each block with the path of its page, and whether it stays where it is.
+
+    Notes that are referred to move. If all the notes of a page do, so does what stands between them, such as their
+    heading.
+    """
+    for path, page in pages.items():
+        unreferred = {block.note for block in page.blocks if block.note and (path, block.note) not in referred}
+        for block in page.blocks:
+            if block.note == 0:
+                yield path, block, bool(unreferred) or not referred
+            else:
+                yield path, block, not block.note or (path, block.note) not in referred
 
 
 def _keys(pages: Mapping[str, Page], path: str, block: Block) -> list[Key]:

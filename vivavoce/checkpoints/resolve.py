@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,22 +104,33 @@ def published_whisperspeech(model: str, files: ModelFiles) -> ModelFiles | None:
     folder, named = files
     if not named and (folder / "model.safetensors").exists():
         return None
+    present = _whisperspeech_files(model, folder)
+    if not named and not any(name.startswith(("t2s-", "s2a-")) for name in present):
+        return None
+    pair = _t2s_and_s2a(model, present, named)
+    return ModelFiles(folder if os.path.isdir(model) else find(model, pair), pair)
+
+
+def _whisperspeech_files(model: str, folder: Path) -> list[str]:
+    """Return the names of the *.model files in a folder, or in the repository that was downloaded there."""
     present = sorted(path.name for path in folder.glob("*.model"))
     if not os.path.isdir(model):
         huggingface_hub = _hub(model)
         with contextlib.suppress(ValueError), _hub_errors(model):  # offline, what was downloaded before
             present = sorted(name for name in huggingface_hub.list_repo_files(model) if name.endswith(".model"))
-    kinds = [[name for name in present if name.startswith(f"{kind}-")] for kind in ("t2s", "s2a")]
-    if not named and not any(kinds):
-        return None
+    return present
+
+
+def _t2s_and_s2a(model: str, present: Sequence[str], named: Sequence[str]) -> tuple[str, str]:
+    """Choose one file of each kind, those that are named first. Raises ValueError if several could be meant."""
     if missing := [name for name in named if name not in present]:
         raise ValueError(f"{model} has no {missing[0]}; it has {', '.join(present) or 'no .model files'}")
+    kinds = [[name for name in present if name.startswith(f"{kind}-")] for kind in ("t2s", "s2a")]
     chosen = [[name for name in names if name in named] or names for names in kinds]
     if any(len(names) != 1 for names in chosen) or len(named) > 2:
         hint = f"; name them, as in {model}:{kinds[0][0]},{kinds[1][0]}" if all(kinds) else ""
         raise ValueError(f"{model}: one t2s-*.model and one s2a-*.model are needed; it has {', '.join(present)}{hint}")
-    pair = (chosen[0][0], chosen[1][0])
-    return ModelFiles(folder if os.path.isdir(model) else find(model, pair), pair)
+    return chosen[0][0], chosen[1][0]
 
 
 # ---- config.json ----------------------------------------------------------------------------------------------------
