@@ -255,7 +255,7 @@ def test_with_the_bundled_aligner_and_model(tmp_path: Path, capsys: Out) -> None
             "0.. s of the recording are voiced speech; at least 0.3 s are needed",
         ),
         ({"like_text": WORDS}, "like_text is the transcript of like; give the recording, too"),
-        ({"like": (spoken(), RATE), "like_text": WORDS}, "cannot take the timing of a recording"),
+        ({"like": (spoken(), RATE), "like_text": WORDS}, "this model cannot follow a recording word by word"),
     ],
 )
 def test_bad_recordings_are_refused(tts: TTS, options: dict[str, object], complaint: str) -> None:

@@ -30,6 +30,7 @@ class Job:
     format: str
     speed: float = 1.0
     prosody: Prosody = NEUTRAL
+    like: Voice | None = None  # whose recording is followed where `prosody` is neutral
     seed: int | None = None
     lang: str | None = None  # None: the model's first language
     steps: int | None = None  # None: what the model recommends

@@ -71,6 +71,11 @@ class SpeechRequest(BaseModel):
         allow_inf_nan=False,
         description="Extension: as speed, but the model chooses which sounds to shorten, if it can.",
     )
+    like: Id | VoiceId | None = Field(
+        None,
+        description="Extension: a voice whose recording's pace, pitch range and rise of energy are followed, where no "
+        "other field asks for something else. If its transcript is the input, it is followed word by word.",
+    )
     stream_format: Literal["audio", "sse"] = "audio"
     lang: str | None = Field(
         None, max_length=20, description="Extension: language of the text, for models with several languages."

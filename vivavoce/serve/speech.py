@@ -131,6 +131,7 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
         format=asked.response_format,
         speed=asked.speed,
         prosody=_asked_prosody(asked, follows),
+        like=None if asked.like is None else find_voice(asked.like, service, "like")[1],
         seed=asked.seed,
         lang=asked.lang,
         steps=asked.steps,
@@ -154,22 +155,22 @@ def styles(info: ModelInfo) -> dict[str, dict[str, float]]:
     }
 
 
-def find_voice(asked: str | VoiceId | None, service: Service) -> tuple[str, Voice]:
-    """Return the id of the requested voice, and the voice. Raises ApiError."""
+def find_voice(asked: str | VoiceId | None, service: Service, field: str = "voice") -> tuple[str, Voice]:
+    """Return the id of the voice that a field of the request names, and the voice. Raises ApiError."""
     name = asked.id if isinstance(asked, VoiceId) else asked
     identifier = DEFAULT_VOICE if name is None else service.aliases.resolve(name)
     try:
         voice = service.store.get(identifier)
     except UnusableVoice:
         message = f"the stored voice {identifier!r} is damaged; delete it and add it again"
-        raise ApiError(400, message, "voice", "unusable_voice") from None
+        raise ApiError(400, message, field, "unusable_voice") from None
     if voice is None:
         known = ", ".join(BUILTIN_VOICES)
         gone = "" if identifier == name else f" (an alias of {identifier!r}, which does not exist)"
         raise ApiError(
             400,
             f"unknown voice {name!r}{gone}; built-in voices: {known}; use the id of an added voice",
-            "voice",
+            field,
             "unknown_voice",
         )
     return identifier, voice

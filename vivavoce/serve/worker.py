@@ -69,22 +69,25 @@ class ActiveJob:
     """A job in progress: either a piece must be generated (`request`), or speech is ready to be encoded (`ready`)."""
 
     def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
-        self.job = job
-        self.encoder = encoders.encoder(job.format)
-        self.synthesizer = tts.begin(
-            job.text,
-            voice,
-            lang=job.lang or tts.languages[0],
-            strict=False,  # a wrong tag is left out rather than refusing the text
-            max_seconds=job.max_seconds,
-            speed=job.speed,
-            pitch=job.prosody.pitch,
-            pitch_range=job.prosody.range,
-            energy=job.prosody.energy,
-            pace=job.prosody.pace,
-            seed=job.seed,
-            steps=job.steps,
-        )
+        self.job, self.encoder = job, encoders.encoder(job.format)
+        self.told: list[warnings.WarningMessage] = []
+        asked = job.prosody  # a neutral value leaves it to `like`
+        with self._listening():
+            self.synthesizer = tts.begin(
+                job.text,
+                voice,
+                lang=job.lang or tts.languages[0],
+                strict=False,  # a wrong tag is left out rather than refusing the text
+                max_seconds=job.max_seconds,
+                speed=job.speed,
+                pitch=asked.pitch or None,
+                pitch_range=None if asked.range == 1 else asked.range,
+                energy=asked.energy or None,
+                pace=None if asked.pace == 1 else asked.pace,
+                like=job.like,
+                seed=job.seed,
+                steps=job.steps,
+            )
         self.seconds = 0.0  # of speech so far
         self.turn = 0.0  # seconds that count for fairness: the job with the fewest is next
         self.paused = False
@@ -121,8 +124,21 @@ class ActiveJob:
         sent = words if self.job.words else ()
         return AudioChunk(self.job.id, self.encoder.take(), speech.duration, sent, notices)
 
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Collect the warnings of a job, which are its notices."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+        self.told += caught
+
+    def _warned(self) -> tuple[str, ...]:
+        """Return what was collected since the last call."""
+        told, self.told = self.told, []
+        return tuple(dict.fromkeys(str(warning.message) for warning in told if warning.category is UserWarning))
+
     def _notices(self) -> tuple[str, ...]:
-        return tuple(self.synthesizer.take_notices())
+        return (*self._warned(), *self.synthesizer.take_notices())
 
     def _advance(self) -> None:
         self.ready = self.synthesizer.take_speech()
@@ -149,17 +165,8 @@ class Conversion(ActiveJob):
         self.paused, self.request = False, None
         self._advance()
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Collect the warnings of a conversion, which are its notices."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            yield
-        self.told += caught
-
     def _notices(self) -> tuple[str, ...]:
-        told, self.told = self.told, []
-        return tuple(dict.fromkeys(str(warning.message) for warning in told if warning.category is UserWarning))
+        return self._warned()
 
     def _advance(self) -> None:
         with self._listening():

@@ -30,7 +30,7 @@ from vivavoce.synthesis.plan import PlannedPiece
 from vivavoce.synthesis.recording import check_recording
 from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import piece_seed
-from vivavoce.synthesis.timing import LONGEST, check_times, timed_plan
+from vivavoce.synthesis.timing import LONGEST, timed_plan
 from vivavoce.systems.interface import SynthesisRequest
 from vivavoce.text.pieces import Piece, between_spaces
 from vivavoce.text.prosody import ENERGY, NEUTRAL, PACE, PITCH, RANGE, Prosody
@@ -158,7 +158,11 @@ class Like:
         Raises ValueError as `Planner.plan`, and if the letters cannot be found.
         """
         self.followed = "word by word"
-        check_times(planner.system, "")
+        if not planner.system.by_letters:
+            raise ValueError(
+                "this model cannot follow a recording word by word: it does not predict the length of each letter; "
+                "leave the recording's words out to follow its pace, range and energy"
+            )
         timer = self._load_timer()
         if any(segment.pause for segment in segments):
             warnings.warn("the recording gives the timing: pauses in the text have no effect", stacklevel=2)
