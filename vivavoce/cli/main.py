@@ -157,6 +157,7 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags) -> N
         backend=how.backend,
         device=how.device,
         vocoder=how.vocoder,
+        dtype=how.dtype,
         bits=how.bits,
         asr=how.asr,
         threads=how.threads,

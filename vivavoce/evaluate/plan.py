@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vivavoce import audio
 from vivavoce.checkpoints import resolve
-from vivavoce.config import BUILTIN_VOICES, SpeakOptions
+from vivavoce.config import BUILTIN_VOICES, DTYPES, SpeakOptions
 from vivavoce.evaluate.clips import (
     PROMPT_SECONDS,
     Item,
@@ -59,6 +59,7 @@ class Request:
     seed: int = 0  # line i is spoken with seed + i, i from 0
     backend: str = "auto"
     device: str = "auto"
+    dtype: str | None = None
     vocoder: str | None = None
     bits: int | None = None
     asr: str = "base"  # a size that faster-whisper downloads, or a folder
@@ -94,7 +95,14 @@ class Model:
     @functools.cached_property
     def tts(self) -> Any:
         request = self.request
-        return self.load(self.name, request.backend, request.device, vocoder=request.vocoder, bits=request.bits)
+        return self.load(
+            self.name,
+            request.backend,
+            request.device,
+            request.dtype or DTYPES[0],
+            vocoder=request.vocoder,
+            bits=request.bits,
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -102,12 +110,13 @@ class Model:
 
         Of the code, only the package's version counts.
         """
-        parts: list[Path] = [] if self.request.vocoder is None else [Path(self.request.vocoder)]
+        request = self.request
+        parts: list[Path] = [] if request.vocoder is None else [Path(request.vocoder)]
         with contextlib.suppress(OSError, ValueError, TypeError):  # loading reports what is wrong with it
             config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
             parts += [self.folder / config[key] for key in part_settings() if key in config]
         folders = [self.folder, *sorted(resolve.ASSETS.iterdir()), *parts]
-        settings = (self.request.backend, self.request.device, self.request.vocoder, self.request.bits)
+        settings = (request.backend, request.device, request.dtype, request.vocoder, request.bits)
         return fingerprint(versions()["vivavoce"], settings, list(map(digest, folders)))
 
 
@@ -143,6 +152,8 @@ def _check_flags(request: Request) -> None:
     SpeakOptions(seed=request.seed, **request.options)
     if parse_language(request.lang) != request.lang:
         raise ValueError(f"--lang is {request.lang!r}; it must be a language's code alone, as in en or es")
+    if request.dtype not in (None, *DTYPES):
+        raise ValueError(f"--dtype is {request.dtype!r}; it must be one of {', '.join(DTYPES)}")
     for name, value in (("--limit", request.limit), ("--threads", request.threads)):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1")
