@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -113,6 +115,23 @@ class TextFlags(Flags):
         Raises ValueError where the text is missing, empty, given twice or not UTF-8, and for an unknown format.
         """
         format = check_format((self.format or "auto") + ("+code" if self.read_code else ""))
+        self._check(flags)
+        if self.url is not None or (self.argument is not None and web.is_url(self.argument)):
+            return self._page()
+        if self.file not in (None, "-") and not ssml and format == "auto":
+            with _errors_name(self.file):
+                return (flags or BookFlags()).read(self.file)
+        text, name = self._content()
+        if not text.strip():
+            raise ValueError(f"{name} is empty; there is nothing to say")
+        left_out: tuple[Change, ...] = ()
+        if not ssml:
+            text, left_out = strip_markdown(text, format)
+        notices = tuple(f"{change.rule} left out: {change.before}" for change in left_out)
+        return Book("", (readers.Chapter("", text),), notices=notices)
+
+    def _check(self, flags: BookFlags | None) -> None:
+        """Raise ValueError if the text is given twice, or with flags that are for another kind of text."""
         if self.read_code and self.file is not None and Path(self.file).suffix.lower() not in _WITH_CODE:
             raise ValueError(f"--read-code is for text and Markdown; --file {self.file} is neither")
         named = {"the argument": self.argument, "--text": self.text, "--file": self.file, "--url": self.url}
@@ -122,35 +141,25 @@ class TextFlags(Flags):
             raise ValueError(f"the text is given by {' and by '.join(used)}; give it once")
         if self.file is None and flags is not None and (given := flags.given()):
             raise ValueError(f"--{next(iter(given))} is for a book; give the text with --file")
-        if self.url is not None or (self.argument is not None and web.is_url(self.argument)):
-            return self._page()
-        if self.file is not None and self.file != "-":
-            try:
-                if not ssml and format == "auto":
-                    return (flags or BookFlags()).read(self.file)
-                text, name = readers.decode(Path(self.file).read_bytes(), self.file), self.file
-            except OSError as error:
-                raise ValueError(f"--file {self.file}: {error.strerror or error}") from None
-        elif self.clipboard:
-            text, name = clipboard.read(), "the clipboard"
-        elif used and self.file is None:
-            text, name = self.argument if self.argument is not None else self.text or "", "the text"
-            if len(text) < 256 and Path(text).suffix and os.path.isfile(text):
-                notice = f"{text} is a file, but its name is spoken; to read the file: --file {text}"
-                warnings.warn(notice, stacklevel=1)
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise ValueError(f"the text {text!r} is not UTF-8") from None
-        else:
-            text, name = readers.decode(_read_stdin(), "standard input"), "standard input"
-        if not text.strip():
-            raise ValueError(f"{name} is empty; there is nothing to say")
-        left_out: tuple[Change, ...] = ()
-        if not ssml:
-            text, left_out = strip_markdown(text, format)
-        notices = tuple(f"{change.rule} left out: {change.before}" for change in left_out)
-        return Book("", (readers.Chapter("", text),), notices=notices)
+
+    def _content(self) -> tuple[str, str]:
+        """Return the text, and what messages call its source."""
+        if self.file not in (None, "-"):
+            with _errors_name(self.file):
+                return readers.decode(Path(self.file).read_bytes(), self.file), self.file
+        if self.clipboard:
+            return clipboard.read(), "the clipboard"
+        text = self.argument if self.argument is not None else self.text
+        if text is None:
+            return readers.decode(_read_stdin(), "standard input"), "standard input"
+        if len(text) < 256 and Path(text).suffix and os.path.isfile(text):
+            notice = f"{text} is a file, but its name is spoken; to read the file: --file {text}"
+            warnings.warn(notice, stacklevel=1)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the text {text!r} is not UTF-8") from None
+        return text, "the text"
 
     def _page(self) -> Book:
         """Return the page that --url names, or that the argument is if the user says so. Raises ValueError."""
@@ -160,6 +169,15 @@ class TextFlags(Flags):
                 f"{address} is a web address; to read the page: --url {address}; to speak the address: --text {address}"
             )
         return web.read_url(address, allow_private=self.allow_private)
+
+
+@contextlib.contextmanager
+def _errors_name(file: str) -> Iterator[None]:
+    """Turn what the system says about a file into ValueError."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"--file {file}: {error.strerror or error}") from None
 
 
 def confirm(question: str) -> bool:

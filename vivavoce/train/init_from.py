@@ -54,27 +54,14 @@ def initialise(name: str, task: Task, model: nn.Module) -> list[str]:
     Raises ValueError if there is no such model, or its settings differ in more than FREE.
     """
     found = _find(name, task)
-    ours: Config = task.recipe.model
-    wrong = [s for s in differences(found.config.to_dict(), ours.to_dict()) if s not in FREE]
-    if wrong:
-        pairs = [f"its {s} is {_setting(found.config, s)!r}, the recipe's is {_setting(ours, s)!r}" for s in wrong]
-        raise ValueError(f"{found.where}: {'; '.join(pairs)}")
-    if found.tokens and found.tokens != task.data_info().get("tokens"):
-        raise ValueError(f"{found.where} was trained on tokens of another semantic model, codec or speaker encoder")
+    _check(found, task)
     notices = [f"starting with the weights of {found.where}"]
-    weights = {name: value for name, value in found.weights.items() if not name.startswith(task.training_only)}
-    for name, value in model.state_dict().items():
-        if name.startswith(task.training_only):  # keep the source model's if it has them in the same shape
-            other = found.weights.get(name)
-            weights[name] = value if other is None or other.shape != value.shape else other
+    weights = _with_training_parts(found.weights, task, model)
     for name in [n for n in weights if n.endswith(tuple(LISTED))]:
-        weights[name] = _match_listed(name, weights[name], found.config, ours)
+        weights[name] = _match_listed(name, weights[name], found.config, task.recipe.model)
     for part in task.addable:
-        own, theirs = ({n: w for n, w in some.items() if n.startswith(part)} for some in (model.state_dict(), weights))
-        if {n: w.shape for n, w in own.items()} != {n: w.shape for n, w in theirs.items()}:
-            weights = {n: w for n, w in weights.items() if n not in theirs} | own
-            fate = "start untrained" if own else "are dropped: the recipe has none"
-            notices.append(f"the {part[:-1]} {fate}")
+        weights, changes = _replace_part(part, weights, model)
+        notices += changes
     for embedding in [n for n in weights if n.endswith(EMBEDDING)]:
         weights[embedding], changes = _match(weights[embedding], found, task.recipe.characters)
         notices += changes
@@ -83,6 +70,36 @@ def initialise(name: str, task: Task, model: nn.Module) -> list[str]:
     for parameter, wanted in zip(model.parameters(), trained, strict=True):
         parameter.requires_grad_(wanted)
     return notices
+
+
+def _check(found: SourceModel, task: Task) -> None:
+    """Raise ValueError if the weights of the source model would mean something else in the recipe's."""
+    ours: Config = task.recipe.model
+    wrong = [s for s in differences(found.config.to_dict(), ours.to_dict()) if s not in FREE]
+    if wrong:
+        pairs = [f"its {s} is {_setting(found.config, s)!r}, the recipe's is {_setting(ours, s)!r}" for s in wrong]
+        raise ValueError(f"{found.where}: {'; '.join(pairs)}")
+    if found.tokens and found.tokens != task.data_info().get("tokens"):
+        raise ValueError(f"{found.where} was trained on tokens of another semantic model, codec or speaker encoder")
+
+
+def _with_training_parts(found: dict[str, Tensor], task: Task, model: nn.Module) -> dict[str, Tensor]:
+    """Return the source model's weights with those that only training needs: its own if they fit, else the model's."""
+    weights = {name: value for name, value in found.items() if not name.startswith(task.training_only)}
+    for name, value in model.state_dict().items():
+        if name.startswith(task.training_only):
+            other = found.get(name)
+            weights[name] = value if other is None or other.shape != value.shape else other
+    return weights
+
+
+def _replace_part(part: str, weights: dict[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the weights with the model's own for an optional part, and a notice, if its shapes differ."""
+    own, theirs = ({n: w for n, w in some.items() if n.startswith(part)} for some in (model.state_dict(), weights))
+    if {n: w.shape for n, w in own.items()} == {n: w.shape for n, w in theirs.items()}:
+        return weights, []
+    fate = "start untrained" if own else "are dropped: the recipe has none"
+    return {n: w for n, w in weights.items() if n not in theirs} | own, [f"the {part[:-1]} {fate}"]
 
 
 def _match(rows: Tensor, found: SourceModel, characters: Sequence[str]) -> tuple[Tensor, list[str]]:

@@ -32,6 +32,13 @@ from vivavoce.train.tasks.base import Batch, Metrics
 from vivavoce.train.tasks.codes import CodesBeside, initialise_codes
 from vivavoce.train.tasks.text import TextTask
 
+# Validation compares a loss with a condition, with the loss with the same condition of another item.
+_COMPARED = (
+    ("text", "noisy_loss", "noisy_loss, wrong text"),
+    ("codes", "codes_loss", "codes_loss, wrong codes"),
+    ("prosody", "noisy_loss", "noisy_loss, wrong prosody"),
+)
+
 
 @dataclass(frozen=True)
 class NanospeechRecipe(Config):
@@ -45,7 +52,7 @@ class NanospeechRecipe(Config):
     drop: float = 0.1  # share of items without conditions, for guidance
     sway: float = 0.0  # shifts flow times as `sampling.sway_coef` does in sampling; below 0: more noise
     hidden_phones: float = 0.3  # share of words whose phones are hidden, so that the model reads unknown words too
-    hidden_prosody: float = 0.3  # share of samples whose prosody is not told
+    hidden_prosody: float = 0.3  # share of samples whose prosody is not stated
     embedding_rate: float = 1.0  # factor on the learning rate of the language, phone and prosody embeddings
     semantic: str = ""  # folder of a semantic model, or "bundled": initialises the code embedding with its codebook
     hidden_text: float = 0.0  # share of samples without text, so that the model speaks from codes alone
@@ -248,11 +255,7 @@ class NanospeechTask(CodesBeside, TextTask):
         """
         if self.recipe.distil_steps:
             return super().validate(model, batches)
-        losses, ssl_losses = [], []
-        alone = {"text": {"drop_codes": 1.0}, "codes": {"drop_text": 1.0}} if self.recipe.model.codes else {"text": {}}
-        right: dict[str, list[float]] = {name: [] for name in alone}
-        wrong: dict[str, list[float]] = {name: [] for name in alone}
-        moved: list[float] = []  # with the prosody of another item
+        found: dict[str, list[float]] = {}  # losses by their names, one a batch
         for number, given in enumerate(batches):
             batch = {name: value for name, value in given.items() if name != "ssl_features"}
             size = len(batch["text"])
@@ -260,36 +263,40 @@ class NanospeechTask(CodesBeside, TextTask):
             noise = torch.randn(batch["mel"].shape).to(batch["mel"].device)
             even = ((torch.arange(size) + 0.5) / size).to(noise.device)
             guidance = self._guidance(batch)
-            losses.append(model(**batch, drop=0.0, time=even, noise=noise, **guidance).item())
+            losses = {"loss": model(**batch, drop=0.0, time=even, noise=noise, **guidance).item()}
             if "ssl_features" in given:
                 assert isinstance(model, NanospeechWithAuxiliaryLosses)
-                ssl_losses.append(model.ssl_loss(model.states[0], given["ssl_features"], batch["lengths"]).item())
-            if size < 2:
-                continue
-            of_text = [n for n in ("text", "durations", "languages", "phones", "prosody", "codes") if n in batch]
-            others = dict(batch, **{name: batch[name].roll(1, 0) for name in of_text})
-            for name, hidden in alone.items():
-                settings: dict[str, Any] = {"drop": 0.0, "time": 0.3 * even, "noise": noise, **hidden}
-                right[name].append(model(**batch, **settings).item())
-                wrong[name].append(model(**others, **settings).item())
-            if "prosody" in batch:
-                other = dict(batch, prosody=batch["prosody"].roll(1, 0))
-                moved.append(model(**other, drop=0.0, time=0.3 * even, noise=noise, **alone["text"]).item())
-        metrics = {"loss": float(np.mean(losses))}
-        if ssl_losses:
-            metrics["ssl"] = float(np.mean(ssl_losses))
+                losses["ssl"] = model.ssl_loss(model.states[0], given["ssl_features"], batch["lengths"]).item()
+            if size > 1:
+                losses |= self._losses_of_channels(model, batch, {"drop": 0.0, "time": 0.3 * even, "noise": noise})
+            for name, loss in losses.items():
+                found.setdefault(name, []).append(loss)
+        means = {name: float(np.mean(values)) for name, values in found.items()}
+        metrics: Metrics = {name: means[name] for name in ("loss", "ssl") if name in means}
         if self.lexicon is not None:
             assert isinstance(model, NanospeechWithAuxiliaryLosses)
             torch.manual_seed(0)
             words = {name: value.to(batches[0]["mel"].device) for name, value in self.lexicon.batch(512).items()}
             metrics["phones"] = model.pronunciation_loss(**words).item()
-        for name in alone:
-            if right[name]:
-                metrics["noisy_loss" if name == "text" else "codes_loss"] = float(np.mean(right[name]))
-                metrics[name] = float(np.mean(wrong[name]) / np.mean(right[name]) - 1)
-        if moved:
-            metrics["prosody"] = float(np.mean(moved) / np.mean(right["text"]) - 1)
+        for name, right, wrong in _COMPARED:
+            if wrong in means:
+                metrics |= {right: means[right], name: means[wrong] / means[right] - 1}
         return metrics
+
+    def _losses_of_channels(self, model: nn.Module, batch: Batch, early: dict[str, Any]) -> Metrics:
+        """Return the losses of _COMPARED at early times, of the conditions that the batch has."""
+        alone = {"text": {"drop_codes": 1.0}, "codes": {"drop_text": 1.0}} if self.recipe.model.codes else {"text": {}}
+        of_text = [n for n in ("text", "durations", "languages", "phones", "prosody", "codes") if n in batch]
+        others = dict(batch, **{name: batch[name].roll(1, 0) for name in of_text})
+        losses = {}
+        for name, right, wrong in _COMPARED:
+            if name in alone:
+                losses[right] = model(**batch, **early, **alone[name]).item()
+                losses[wrong] = model(**others, **early, **alone[name]).item()
+        if "prosody" in batch:
+            other = dict(batch, prosody=batch["prosody"].roll(1, 0))
+            losses["noisy_loss, wrong prosody"] = model(**other, **early, **alone["text"]).item()
+        return losses
 
     def samples(self, model: nn.Module, batch: Batch) -> dict[str, np.ndarray]:
         assert isinstance(model, Nanospeech)
