@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "synthesis": "config audio text voices metrics systems",
     "books": "config locks audio text voices systems synthesis",
     "batch": "config locks workers cluster audio voices data synthesis systems",
-    "evaluate": "config audio text voices data checkpoints metrics systems synthesis",
+    "evaluate": "config cluster audio text voices data checkpoints metrics systems synthesis",
     "prepare": "config locks workers cluster audio text data models checkpoints metrics",
     "train": "config locks audio text data models checkpoints metrics",
     "train_voice": "config locks audio bundles text voices data models checkpoints metrics systems synthesis prepare "
@@ -268,6 +268,15 @@ def test_imports_have_no_circles_and_few_floors() -> None:
     except RecursionError:
         pytest.fail("some modules import each other in a circle")
     assert len(longest) <= MAX_FLOORS, f"{len(longest)} floors: {' > '.join(longest)}"
+
+
+def test_every_folder_lists_its_modules() -> None:
+    for init in sorted(PACKAGE.rglob("*/__init__.py")):
+        words = (ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or "").replace(",", " ").split()
+        names = {word.strip("();:.`") for word in words}
+        modules = {path.stem for path in init.parent.glob("*.py") if not path.stem.startswith("__")}
+        missing = {module for module in modules if not any(fnmatchcase(module, name) for name in names)}
+        assert not missing, f"{init.parent}: the docstring of __init__.py does not name {', '.join(sorted(missing))}"
 
 
 def run_python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,14 @@
-"""Sound on disk and in memory: reading, writing, resampling, loudness, silence, the mel filterbank, chapter tags."""
+"""Sound on disk and in memory.
+
+dsp                             arithmetic on samples: resampling, levels, silence, fades, joins
+io                              sound files: read, write, encode
+files                           the atomic writer of the whole package
+loudness                        loudness of a programme, and the gain to reach one
+mel, pitch                      the mel filterbank; the fundamental frequency
+tags, chapters                  what a file says about itself, in each format's own way
+ogg, mp4, aac                   formats that libsndfile leaves incomplete
+playback, recording, devices    the loudspeaker and the microphone
+"""
 
 from vivavoce.audio.dsp import (
     FADE,

@@ -3,6 +3,8 @@
 book           Book, Chapter, Cue: what every reader returns
 readers        read a file in any format
 txt, markdown, html, epub, cues, documents, rtf, pdf, web    one module for each format
+archive        the zip file of an epub, docx or odt, within limits
+decode         bytes to text
 matter, notes  front matter and footnotes
 metadata       author, year, series and cover of an epub
 dialogue       voices for the speakers of a book

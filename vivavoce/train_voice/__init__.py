@@ -1,6 +1,6 @@
 """`vivavoce train-voice`: from a folder of recordings to a voice that `--voice NAME` speaks.
 
-settings    what a run is told
+settings    the options of a run
 recordings  find recordings, and cut long ones at pauses
 clips       clips with their words, in shards; the checks
 fit         recipes for the base model, and the time that training gets

@@ -1,4 +1,4 @@
-"""What a run of `vivavoce train-voice` is told."""
+"""The options of a run of `vivavoce train-voice`."""
 
 from __future__ import annotations
 
