@@ -21,7 +21,8 @@ BUILTIN_VOICES = ("celeste", "luna", "nash", "orion", "rhea")
 BACKENDS = ("auto", "torch", "mlx", "onnx")
 DEVICES = ("auto", "cpu", "cuda", "mps")  # and cuda:0, cuda:1, ...
 FLOATS = ("float32", "bfloat16", "float16")
-DTYPES = (*FLOATS, "int8")  # int8: 8-bit weights, with onnx only
+# int8: 8-bit weights, with onnx only. auto: those if the model's config says so, else float32.
+DTYPES = ("auto", *FLOATS, "int8")
 SPEEDS = (0.25, 4.0)  # speaking rates, 1 is usual
 MAX_THREADS = 4  # of one computation: the matrices of these models are too small for more
 

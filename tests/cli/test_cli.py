@@ -92,7 +92,7 @@ def test_settings_of_the_model_reach_load(monkeypatch: pytest.MonkeyPatch) -> No
     assert vivavoce("Hello there.", "-o", "a.wav") == 0
     assert asked == [
         ("here", "mlx", "cpu", "float16", True, "there", 8),
-        ("bundled", "auto", "auto", "float32", False, None, None),
+        ("bundled", "auto", "auto", "auto", False, None, None),
     ]
 
 

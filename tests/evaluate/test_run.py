@@ -40,7 +40,7 @@ def test_every_sentence_in_every_voice_as_table_and_json(tts: FakeTTS, capsys: O
         for text, seed in (("one cat", 10), ("one dog", 11))
         for voice in ("luna", "nash")
     ]
-    assert tts.loaded == [("bundled", "auto", "cpu", "float32", None, None)]
+    assert tts.loaded == [("bundled", "auto", "cpu", "auto", None, None)]
     (table,) = told["tables"]
     assert rows(table, "wer", "skipped", "ovrl") == [("luna", 0.25, 0.0, 3.0), ("nash", 0.25, 0.0, 3.0)]
     assert [s["heard"] for s in table["scores"]] == ["one cat"] * 4
@@ -259,7 +259,7 @@ def test_a_sound_that_cannot_be_read_ends_the_run_with_what_was_scored(capsys: O
         ("bundled --sentences list.txt --voices luna,luna", "two voices called 'luna'"),
         ("bundled --sentences list.txt --limit 0", "--limit is 0; it must be at least 1"),
         ("bundled --sentences list.txt --threads 0", "--threads is 0; it must be at least 1"),
-        ("bundled --sentences list.txt --dtype int4", "--dtype is 'int4'; it must be one of float32"),
+        ("bundled --sentences list.txt --dtype int4", "--dtype is 'int4'; it must be one of auto, float32"),
         ("bundled --sentences list.txt --steps 0", "steps is 0; it must be from 1 to 256"),
         ("bundled --sentences list.txt --lang Spanish", "'Spanish' is not a language code"),
         ("bundled --sentences list.txt --lang es-MX", "--lang is 'es-MX'; it must be a language's code alone"),

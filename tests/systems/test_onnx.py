@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,29 @@ def test_other_sizes_need_other_graphs(folders: tuple[Path, Path], tmp_path: Pat
     with pytest.raises(ValueError, match="has no ONNX graphs of its sizes"):
         vivavoce.load(str(tmp_path / "model"), backend="onnx")
     assert "torch" in type(vivavoce.load(str(tmp_path / "model"), device="cpu").system).__module__  # auto falls back
+
+
+def test_a_model_that_says_so_speaks_with_8_bit_weights(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    model = shutil.copytree(folders[0], tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    spoken = []
+    for setting, dtype in ((None, "int8"), ("int8", "auto"), ("int8", "float32"), (None, "auto")):
+        said = config if setting is None else {**config, "onnx_dtype": setting}
+        (model / "config.json").write_text(json.dumps(said))
+        spoken.append(vivavoce.load(str(model), backend="onnx", dtype=dtype).speak(TEXT, seed=3).samples)
+    small, auto, large, usual = spoken
+    assert np.array_equal(small, auto) and np.array_equal(large, usual) and not np.array_equal(small, large)
+    (model / "config.json").write_text(json.dumps({**config, "onnx_dtype": "int4"}))
+    with pytest.raises(ValueError, match="onnx_dtype is 'int4'; it must be float32 or int8"):
+        vivavoce.load(str(model), backend="onnx")
+
+
+def test_with_8_bit_weights_a_text_sounds_the_same_beside_others(folders: tuple[Path, Path]) -> None:
+    tts = vivavoce.load(str(folders[0]), backend="onnx", dtype="int8")
+    jobs = [tts.begin(text, "nash", seed=3).next_request() for text in ("Yes.", TEXT, "No, not at all.")]
+    for together, job in zip(tts.system.synthesize(jobs), jobs, strict=True):
+        (alone,) = tts.system.synthesize([job])
+        assert np.array_equal(together.samples, alone.samples)
 
 
 def test_a_recording_gives_the_same_voice(folders: tuple[Path, Path]) -> None:

@@ -26,7 +26,7 @@ from vivavoce.text.tokenizer import read_vocabulary
 
 # Numbers up to these are allowed in any config: some are not sizes or counts of tensors, such as a text's length.
 LEAST_SIZE, LEAST_COUNT = 1 << 16, 256
-SETTINGS = ("model", "characters", "sampling", "duration", "vocoder", "tokens")  # of a nanospeech folder
+SETTINGS = ("model", "characters", "sampling", "duration", "vocoder", "tokens", "onnx_dtype")  # of a nanospeech folder
 Weights = Mapping[str, Any]  # tensors of the backend, by name
 Shape = tuple[int, ...]
 

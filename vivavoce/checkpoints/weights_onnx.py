@@ -21,6 +21,7 @@ from vivavoce.config import ASSETS, Config
 from vivavoce.models.masked_t2s_onnx import OnnxMaskedT2S
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
 from vivavoce.models.nanospeech_onnx import (
+    QUANTISED,
     Graph,
     NumpySpeakerEncoder,
     OnnxDurations,
@@ -89,7 +90,8 @@ class _Outline:
         return self.make(self.config, *opened)
 
     def _find(self, path: Path, kind: str, names: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
-        for folder in (path.parent / FOLDER, path.parent.parent / FOLDER, ASSETS / FOLDER):
+        bundled = (ASSETS / FOLDER, *sorted(ASSETS.glob(f"*/{FOLDER}")))
+        for folder in (path.parent / FOLDER, path.parent.parent / FOLDER, *bundled):
             file = folder / f"{kind}.json"
             if not file.is_file():
                 continue
@@ -134,7 +136,7 @@ def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def backend(int8: bool = False) -> weights.Backend:
     """Return the description of this backend. int8: the graphs with 8-bit weights, where there are any."""
-    suffix = ".int8" if int8 else ""
+    suffix = QUANTISED if int8 else ""
 
     def load(network: Callable[[Any], _Outline], config: Config, path: Path, changes: Tensors | None = None) -> Any:
         return network(config).filled(path, changes)

@@ -8,6 +8,7 @@ Shapes: B batch, N mel frames, K tokens (N / patch), T characters, M mel bins, V
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from vivavoce.models.vocoder import CYCLE_PARTS, MAX_MAGNITUDE, OCTAVES, PITCH, 
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
+QUANTISED = ".int8"  # ends the name of a graph with 8-bit weights
 SPINNING = "0"  # Threads that spin while they wait make a busy machine many times slower: see benchmarks/busy.py.
 
 
@@ -58,6 +60,8 @@ class Graph:
         except Exception as error:  # ONNX Runtime raises types of its own
             raise ValueError(f"{path}: not a readable graph ({' '.join(str(error).split())[:200]})") from None
         self.inputs = {node.name for node in self.session.get_inputs()}
+        # Of 8-bit weights: activations are quantised by the range of the whole batch, so its items change each other.
+        self.quantised = path.stem.endswith(QUANTISED)
 
     def __call__(self, **inputs: Array | None) -> list[Any]:
         """Run the graph. Inputs that it does not have are left out."""
@@ -93,6 +97,17 @@ class OnnxNanospeech:
     ) -> Floats:
         """Return log-mel frames [B, N, M] from Gaussian `noise` [B, N, M] and ids [B, T]; no prompt is supported."""
         assert prompt is None and prompt_lengths is None and speaker is not None
+        if len(noise) > 1 and self.flow.quantised:
+            of_text = {"text": text, "durations": durations, "languages": languages, "phones": phones}
+            of_item = {"speaker": speaker, "codes": codes, "keep_text": keep_text}
+            return self._one_by_one(
+                noise,
+                lengths,
+                {**of_text, "prosody": prosody},
+                of_item,
+                {"times": times, "method": method, "cfg": cfg},
+                progress or (lambda _: None),
+            )
         config = self.config
         patch = config.patch
         noise = noise[:, : int(lengths.max())]
@@ -121,6 +136,40 @@ class OnnxNanospeech:
 
         result = solvers.integrate(velocity, x, times, method, progress)[:, :frames]
         return np.asarray(result / np.float32(config.mel_scale) + np.float32(config.mel_mean), np.float32)
+
+    def _one_by_one(
+        self,
+        noise: Floats,
+        lengths: Array,
+        of_text: Mapping[str, Array | None],
+        of_item: Mapping[str, Array | None],
+        how: Mapping[str, Any],
+        progress: Callable[[float], None],
+    ) -> Floats:
+        """Return `sample` of each item [B, N, M], as it is without the others: alone, and without padding.
+
+        of_text: arrays [B, T, …]. of_item: arrays [B, …].
+        """
+        text = of_text["text"]
+        assert text is not None
+
+        def tell(item: int, share: float) -> None:
+            progress((item + share) / len(noise))
+
+        made = np.zeros((len(noise), int(lengths.max()), noise.shape[2]), np.float32)
+        for i, frames in enumerate(lengths):
+            letters = int((text[i] >= 0).sum())
+            given: dict[str, Any] = {}
+            given |= {name: None if value is None else value[i : i + 1, :letters] for name, value in of_text.items()}
+            given |= {name: None if value is None else value[i : i + 1] for name, value in of_item.items()}
+            made[i, :frames] = self.sample(
+                noise[i : i + 1],
+                lengths=lengths[i : i + 1],
+                progress=functools.partial(tell, i),
+                **given,
+                **how,
+            )[0]
+        return made
 
     def encode(
         self,

@@ -486,7 +486,7 @@ def load(
     model: str = "bundled",
     backend: str = "auto",
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     compile: bool = False,
     vocoder: str | None = None,
     bits: int | None = None,
@@ -498,7 +498,8 @@ def load(
     WhisperSpeech offers several files, name them after a colon: "owner/name:t2s-a.model,s2a-b.model".
     backend: onnx, torch, mlx, or auto: mlx on Apple silicon and torch on a GPU if they are installed, otherwise onnx.
     Published models run only on torch (pip install vivavoce[torch]). device: auto, cpu, cuda (cuda:1
-    for the second) or mps. dtype: float32, bfloat16, float16, or int8 on onnx.
+    for the second) or mps. dtype: float32, bfloat16, float16, int8 on onnx, or auto: int8 on onnx for models whose
+    config says that it sounds as good, otherwise float32.
     compile: use torch.compile or mx.compile; the first sentence is slow, later ones are faster. vocoder: "bundled", a
     folder or a hub name that replaces the model's own vocoder. bits: 4 or 8, to quantise the weights (mlx only).
     The vocoder of a published model is downloaded here, once. The speaker encoder of a published WhisperSpeech,

@@ -16,7 +16,7 @@ class WhisperspeechFrames(FramesSystem, NanospeechSystem):
 
 def load(files: ModelFiles, options: LoadOptions) -> WhisperspeechFrames:
     """Load a system's folder. Raises ValueError and NeedsTorch as `nanospeech_onnx.load`."""
-    int8 = check_options(options)
+    int8 = check_options(options, files.folder)
     found = load_frames(files.folder, weights_onnx.backend(int8), weights_onnx.t2s)
     vocoder = weights_onnx.load_vocoder(options.vocoder or found.acoustic.vocoder, files.folder, int8)
     system = WhisperspeechFrames(found.acoustic, vocoder)

@@ -27,7 +27,7 @@ class LoadOptions:
     """How to load a model, as `load.load_system` describes it."""
 
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     compile: bool = False
     vocoder: str | None = None
     bits: int | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -96,7 +97,7 @@ def load_system(
     model: str = "bundled",
     backend: str = "auto",
     device: str = "auto",
-    dtype: str = "float32",
+    dtype: str = "auto",
     compile: bool = False,
     vocoder: str | None = None,
     bits: int | None = None,
@@ -105,8 +106,9 @@ def load_system(
 
     model: as for `resolve.find`, or with the files of a published WhisperSpeech after a colon, as in
     "owner/name:t2s-small.model,s2a-small.model". backend: "auto", "torch", "mlx" or "onnx". device: "auto", "cpu",
-    "cuda" or "mps". dtype: "float32", "bfloat16", "float16" or, with ONNX, "int8". vocoder: "bundled", a folder or a
-    hub name, instead of the model's own. bits: 4 or 8, to quantise the weights, with MLX only.
+    "cuda" or "mps". dtype: "float32", "bfloat16", "float16", with ONNX also "int8", or "auto": "int8" with ONNX if the
+    model's config says so, otherwise "float32". vocoder: "bundled", a folder or a hub name, instead of the model's own.
+    bits: 4 or 8, to quantise the weights, with MLX only.
     Raises ValueError for anything that is not available.
     """
     if bits not in (None, 4, 8):
@@ -157,6 +159,8 @@ def _load(engine: Engine, backend: str, model: str, files: ModelFiles, options: 
         if backend != "mlx" or package != "mlx":
             raise
         raise ValueError(f"backend is 'mlx', which does not load ({error}): pip install vivavoce[mlx]") from None
+    if backend != "onnx" and options.dtype == "auto":
+        options = dataclasses.replace(options, dtype="float32")
     return cast(System, module.load(files, options))
 
 
@@ -216,7 +220,7 @@ def locate(model: str) -> tuple[Engine, ModelFiles]:
     return ENGINES[0], files
 
 
-def choose_backend(backend: str, device: str = "auto", dtype: str = "float32", compile: bool = False) -> str:
+def choose_backend(backend: str, device: str = "auto", dtype: str = "auto", compile: bool = False) -> str:
     """Return the backend for "auto": MLX on Apple silicon if it is installed, PyTorch on a GPU, else ONNX Runtime.
 
     The other arguments, as for `load_system`, may need PyTorch. Raises ValueError for an unknown backend.

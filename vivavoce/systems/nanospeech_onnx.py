@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vivavoce.checkpoints import weights_onnx
-from vivavoce.checkpoints.resolve import FORMAT, ModelFiles
+from vivavoce.checkpoints.resolve import FORMAT, ModelFiles, setting_of
 from vivavoce.checkpoints.weights import NanospeechParts
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig, SamplingConfig
 from vivavoce.models.nanospeech_onnx import (
@@ -80,7 +80,9 @@ def _exported(folder: Path) -> NanospeechSystem:
         raise ValueError(f"{path}: {missing[0]} is missing; export the model again")
 
     def graph(name: str) -> Graph:
-        return Graph(folder / f"{name}.onnx")
+        opened = Graph(folder / f"{name}.onnx")
+        opened.quantised = bool(about["int8"])
+        return opened
 
     where = str(path)
     model = OnnxNanospeech(NanospeechConfig.from_dict(about["model"], where), graph("text"), graph("flow"))
@@ -90,15 +92,23 @@ def _exported(folder: Path) -> NanospeechSystem:
     return NanospeechSystem(NanospeechParts(model, duration, "", list(about["characters"]), sampling), vocoder)
 
 
-def check_options(options: LoadOptions) -> bool:
-    """Return whether weights of 8 bits are asked for. Raises ValueError for what ONNX Runtime does not have."""
+def check_options(options: LoadOptions, folder: Path) -> bool:
+    """Return whether a model in `folder` computes with 8-bit weights. Raises ValueError for what ONNX Runtime lacks.
+
+    With dtype "auto" the model's config.json tells: "onnx_dtype" is "int8" where its speech was judged to be as good.
+    """
     if options.device not in ("auto", "cpu"):
         raise ValueError(f"device is {options.device!r}; the backend onnx runs on the cpu")
-    if options.dtype not in ("float32", "int8"):
+    if options.dtype not in ("auto", "float32", "int8"):
         raise ValueError(f"dtype is {options.dtype!r}; the backend onnx computes in float32 or int8")
     if options.compile:
         raise ValueError("compile is True; only the backends torch and mlx compile")
-    return options.dtype == "int8"
+    if options.dtype != "auto":
+        return options.dtype == "int8"
+    dtype = setting_of(folder, "onnx_dtype")
+    if dtype not in ("", "float32", "int8"):
+        raise ValueError(f"{folder / 'config.json'}: onnx_dtype is {dtype!r}; it must be float32 or int8")
+    return dtype == "int8"
 
 
 def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
@@ -107,7 +117,7 @@ def load(files: ModelFiles, options: LoadOptions) -> NanospeechSystem:
     Raises NeedsTorch, which is a ValueError, if only PyTorch can run the model, and ValueError for options that ONNX
     Runtime does not have.
     """
-    int8 = check_options(options)
+    int8 = check_options(options, files.folder)
     if not (files.folder / ABOUT).exists():
         parts = weights_onnx.load_nanospeech(files.folder, int8)
         vocoder = weights_onnx.load_vocoder(options.vocoder or parts.vocoder, files.folder, int8)
