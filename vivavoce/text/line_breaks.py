@@ -50,7 +50,7 @@ def _is_word(word: str) -> bool:
 
 
 def _is_compound(left: str, right: str) -> bool:
-    """Return whether an English word has a hyphen of its own between its parts."""
+    """Return whether an English word is spelt with a hyphen between its parts."""
     if left.lower() in _PREFIXES and (left + right).lower() not in _words():
         return True
     if _is_word(left + right):

@@ -70,6 +70,9 @@ _QUEENS = frozenset(
 )
 
 
+_LONG_UNIT = {"m2": "m²", "m3": "m³", "cm2": "cm²", "cm3": "cm³", "km2": "km²", "mq": "m²", "mc": "m³", "kmq": "km²"}
+
+
 def _compact(written: str) -> str:
     return written.replace(" ", "")
 
@@ -98,8 +101,10 @@ class _Speaker:
         words = self.number(written, "cardinal-feminine" if gender == "f" else "cardinal-masculine")
         singular = written == "1" or (self.code in ("fr", "pt") and written.partition(",")[0] in ("0", "1"))
         round_million = self.code in ("es", "fr", "it", "pt") and re.fullmatch(r"\d+0{6}", written.replace(".", ""))
-        of = {"es": "de ", "fr": "de ", "it": "di ", "pt": "de "}[self.code] if round_million else ""
-        return f"{words} {of}{one if singular else many}"
+        noun = one if singular else many
+        if self.code == "it" and words == "una" and noun[0] in "aeiou":
+            return f"un'{noun}"
+        return f"{words} {self._of(noun) if round_million else noun}"
 
     def bare(self, m: re.Match[str]) -> str:
         """Read a number in the gender of the noun after it, if one follows."""
@@ -109,6 +114,8 @@ class _Speaker:
         if noun and not re.fullmatch(language.no_noun, noun[1], re.IGNORECASE):
             feminine = re.search(language.feminine, noun[1]) and not re.fullmatch(language.masculine, noun[1])
             form = "cardinal-feminine" if feminine else "cardinal-masculine"
+        if self.code == "it" and m[0] == "1" and noun and re.match(r"s[bcdfglmnpqrtv]|z|ps|gn|pn|x|y", noun[1]):
+            form = "cardinal-feminine" if form == "cardinal-feminine" else "numbering"  # "uno zaino"
         return padded(m, self.number(m[0], form))
 
     def elided(self, m: re.Match[str]) -> str:
@@ -134,8 +141,130 @@ class _Speaker:
         joint = f" {self.language.joint} {small}" if small else ""
         return padded(m, self.counted(whole, forms) + joint)
 
+    def scaled(self, m: re.Match[str]) -> str:
+        """Read "1,5 M€", "15 k€", "R$ 2,5 bilhões" and "2 mln di euro": a number, its scale and what it counts."""
+        sign = m["before"] or m["after"] or ""
+        number, written = m["number"], m["scale"]
+        one, many = self.language.scales.get(written, (written, written))
+        if written not in self.language.scales and not sign:
+            return m[0]
+        few = number == "1" or (self.code in ("fr", "pt") and number.partition(",")[0] in ("0", "1"))
+        name = one if few else many
+        thousand = self.language.scales["k"][0] if written in ("k", "K") else ""
+        if thousand:
+            plain = number.replace(".", "")
+            whole = integer(self.code, f"{plain}000") if plain.isdigit() and len(plain) < 4 else ""
+            words = whole or f"{self.number(number)} {thousand}"
+        else:
+            words = f"{self.number(number, 'cardinal-masculine')} {name}"
+        if not sign:
+            return padded(m, words)
+        currency = self.language.codes.get(sign) or self.language.currencies[sign][0]
+        return padded(m, f"{words} {currency[1] if thousand else self._of(currency[1])}")
+
+    def coded(self, m: re.Match[str]) -> str:
+        """Read "20 USD" and "US$ 20"."""
+        forms = self.language.codes[m[1] or m[4]]
+        return padded(m, self.counted(m[2] or m[3], forms))
+
+    def mixed(self, m: re.Match[str]) -> str:
+        """Read "2 1/2 tazas" as "dos tazas y media": m[1] the whole, m[2]/m[3] the part, m[4] the noun."""
+        part = self.language.fractions.split()[int(m[3]) - 2] if 2 <= int(m[3]) <= 10 else ""
+        if not part or not 0 < int(m[2]) < int(m[3]):
+            return m[0]
+        noun = m[4] if m[4] and not re.fullmatch(self.language.no_noun, m[4], re.IGNORECASE) else ""
+        gender = "feminine" if noun and self._is_feminine(noun) else "masculine"
+        if noun in self.language.units:
+            one, many, letter = self.language.units[noun]
+            noun, gender = one if m[1] == "1" else many, "feminine" if letter == "f" else "masculine"
+        elif noun and m[1] == "1":
+            noun = noun.removesuffix("s")
+        whole = integer(self.code, m[1], f"cardinal-{gender}" if noun else "numbering")
+        joint = {"es": "y", "fr": "et", "it": "e", "pt": "e"}[self.code]
+        if (m[2], m[3]) == ("1", "2"):
+            words = self.language.halves[gender == "feminine"].split()[-1]
+            words += "e" if self.code == "fr" and gender == "feminine" else ""
+        else:
+            words = self._parts(m[2], part)
+        rest = f" {m[4]}" if m[4] and not noun else ""
+        return f"{whole}{' ' + noun if noun else ''} {joint} {words}{rest}"
+
+    def _is_feminine(self, noun: str) -> bool:
+        found = re.search(self.language.feminine, noun) and not re.fullmatch(self.language.masculine, noun)
+        return bool(found)
+
+    def _parts(self, top: str, part: str) -> str:
+        """Return a number of parts: "tres cuartos"."""
+        if int(top) > 1:
+            part = part.removesuffix("o") + "i" if self.code == "it" else part if part.endswith("s") else f"{part}s"
+        return f"{integer(self.code, top, 'cardinal-masculine')} {part}"
+
+    def unit_part(self, m: re.Match[str]) -> str:
+        """Read "1/2 kg" as "medio kilogramo" and "3/4 kg" as "tres cuartos de kilogramo"."""
+        one, _, gender = self.language.units[m[3]]
+        top, bottom = int(m[1]), int(m[2])
+        if (top, bottom) == (1, 2):
+            return f"{self.language.halves[gender == 'f']} {one}"
+        if not 0 < top < bottom <= 10:
+            return m[0]
+        return f"{self._parts(m[1], self.language.fractions.split()[bottom - 2])} {self._of(one)}"
+
+    def _of(self, words: str) -> str:
+        """Return "de euros" in the form of the language."""
+        return f"d'{words}" if self.code == "fr" and words[0] in "aeéhiou" else f"{self.language.of} {words}"
+
+    def around(self, m: re.Match[str]) -> str:
+        """Read the French "24h/24" and "7j/7"."""
+        name = {"h": "heures", "j": "jours"}[m[2].lower()]
+        return f"{integer(self.code, m[1])} {name} sur {integer(self.code, m[3])}"
+
+    def saint(self, m: re.Match[str]) -> str:
+        """Read "S." before the name of a saint."""
+        name = re.match(r"\s([^\W\d_]+)", after(m))
+        first = name[1] if name else ""
+        if self.code == "es":
+            return "San"
+        if self.code == "pt":
+            return "Santa" if first.endswith("a") else "Santo" if first[0] in "AEIOUÂÁ" else "São"
+        if first.endswith("a") and first not in ("Andrea", "Luca", "Nicola"):
+            return "Santa"
+        return "Santo" if first.startswith("St") else "San"
+
+    def identity(self, m: re.Match[str]) -> str:
+        """Read the number of a document digit by digit: "DNI 12345678Z"."""
+        groups = (" ".join(integer(self.code, d) for d in group) for group in re.findall(r"\d+", m[3]))
+        return f"{m[1]}{m[2]}{', '.join(groups)}{' ' + m[4] if m[4] else ''}"
+
+    def sides(self, m: re.Match[str]) -> str:
+        """Read "10x15" as "diez por quince"."""
+        return f" {self.language.by} ".join(re.findall(r"\d+(?:,\d+)?", m[0]))
+
+    def ranked(self, m: re.Match[str]) -> str:
+        """Read "II Guerra Mundial" as "Segunda Guerra Mundial"."""
+        value = roman(m[1])
+        noun = re.match(r"[^\W\d_]+", after(m))
+        if not value or noun is None:
+            return m[0]
+        feminine = re.search(self.language.feminine, noun[0].lower()) or noun[0].lower() in ("république", "guerre")
+        feminine = feminine and not re.fullmatch(self.language.masculine, noun[0].lower())
+        words = integer(self.code, str(value), f"ordinal-{'feminine' if feminine else 'masculine'}")
+        if self.code == "es" and not feminine and value in (1, 3):
+            words = words.removesuffix("o")
+        return f"{words} "
+
+    def century_short(self, m: re.Match[str]) -> str:
+        """Read "s. XIX" and "XIXe s." as "siglo diecinueve" and "dix-neuvième siècle"."""
+        value = roman(m[1] or m[2])
+        if not value:
+            return m[0]
+        if self.code in ("fr", "it"):
+            noun = "siècle" if self.code == "fr" else "secolo"
+            ordinal = integer(self.code, str(value), "ordinal-masculine")
+            return f"{noun} {ordinal}" if m[1] and self.code == "it" else f"{ordinal} {noun}"
+        return f"{'siglo' if self.code == 'es' else 'século'} {integer(self.code, str(value))}"
+
     def unit(self, m: re.Match[str]) -> str:
-        return self.counted(m[1], self.language.units[m[2]])
+        return self.counted(m[1], self.language.units[_LONG_UNIT.get(m[2], m[2])])
 
     def date(self, day: str, month: str, year: str, written: str) -> str:
         if not (1 <= int(day) <= 31 and 1 <= int(month) <= 12):
@@ -280,9 +409,12 @@ class _Speaker:
 def _rules(language: Language) -> tuple[Rule, ...]:
     """Return the rules of a language, in order; `normalise` says what a rule sees."""
     speaker = _Speaker(language)
-    units = any_of(language.units)
+    units = any_of([*language.units, *(_LONG_UNIT if language.code == "it" else list(_LONG_UNIT)[:5])])
     powers = any_of(unit for unit in language.units if unit[-1] in "²³")
     signs = any_of(language.currencies)
+    codes = any_of(language.codes)
+    units_plain = any_of(unit for unit in language.units if unit.isalpha())
+    scales = any_of(language.scales)
     masculine, feminine = language.ordinals
     squared: Callable[[re.Match[str]], str] = lambda m: padded(m, language.symbols[m[0]])  # noqa: E731
     last_symbols = "".join(s for s in language.symbols if len(s) == 1 and s not in PUNCTUATION)
@@ -300,8 +432,28 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         rule("email", r"(?<![\w.+-])[\w+-][\w.+-]{0,63}@(?:[\w-]+\.)+[\w-]+", speaker.address),
         rule(
             "before number",
-            rf"(?<![\w.])({any_of(language.before_number)})\s?(?=\d|[IVXL]+(?!\w))",
+            rf"(?<![\w.])({any_of(language.before_number)})\s?(?=\(?\d|[IVXL]+(?!\w))",
             speaker.before_number,
+        ),
+        *(
+            [rule("title", rf"(?<![\w.])S\.(?=\s(?:{language.saints})(?!\w))", speaker.saint, "S")]
+            if language.saints
+            else []
+        ),
+        numeric("ordinal", r"(?<=\d[ºª])(?=[A-Z](?!\w))", " ", "ºª"),
+        # "anni '80", "nel '68"
+        numeric("year", r"(?<=\w\s)'(?=\d{2,3}(?![\w']|[.,]\d))", "", "'"),
+        *(
+            [
+                numeric(
+                    "clock",
+                    r"((?<!\w)(?:[Oo]re|[Dd]?alle|[Aa]lle)\s)(\d{1,2})\.([0-5]\d)(?!\w|[.,]\d)",
+                    r"\1\2:\3",
+                    ".",
+                )
+            ]
+            if language.code == "it"
+            else []
         ),
         rule("title", rf"(?<![\w.])({_spaced(language.titles)})(?!\w)", speaker.title),
         numeric(
@@ -344,7 +496,7 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         ),
         numeric(
             "telephone",
-            r"(?<![\w.,:/+-])(?:[6-9]\d\d\s\d{3}\s\d{3}|[6-9]\d\d(?:\s\d\d){3}|3\d\d\s\d{3}\s\d{4}"
+            r"(?<![\w.,:/+-])(?:[6-9]\d\d\s\d{3}\s\d{3}|[6-9]\d\d(?:\s\d\d){3}|3\d\d\s\d{3}\s\d{4}|3\d\d\s\d{6,7}"
             r"|\d{5}-\d{4})(?!\w|[.,:/-]\d|\s\d{3}(?!\d))",
             speaker.telephone,
         ),
@@ -356,8 +508,68 @@ def _rules(language: Language) -> tuple[Rule, ...]:
             r"(?<![\w.,:])(\d{1,2})(?:[:.]([0-5]\d))?\s?([AaPp])\.?\s?[Mm](?:\.(?!\w)|(?!\w))",
             speaker.half_day,
         ),
+        numeric(
+            "range",
+            r"(?<![\w.,:])(\d{1,2}(?::|\s?h\s?)[0-5]\d)\s?[-–]\s?(?=\d{1,2}(?::|\s?h\s?)[0-5]\d(?!\w))",
+            rf"\1 {language.to} ",
+            "-–",
+        ),
+        numeric(
+            "duration",
+            r"(?<![\w.,:])(\d{1,2})\s?h\s?([0-5]?\d)\s?min(?!\w)",
+            lambda m: f"{speaker.counted(m[1], language.units['h'])} {speaker.counted(m[2], language.units['min'])}",
+            "h",
+        ),
         numeric("clock", r"(?<![\w.,:])(\d{1,2})(?::|\s?h\s?)([0-5]\d)(?:\s?h(?=\W|$))?(?!\w|:\d)", speaker.clock),
         numeric("minus", r"(?<=[\d)])\s?-\s?(?=\d{1,15}(?:,\d{1,15})?\s?=)", f" {language.minus} "),
+        numeric(
+            "mixed", r"(?<![\w/.,])([1-9]\d{0,2})\s([1-9])/(\d{1,2})(?![\w/])(?:\s([^\W\d_]+))?", speaker.mixed, "/"
+        ),
+        numeric(
+            "fraction", rf"(?<![\w/.,])(\d{{1,3}})/(\d{{1,3}})\s?({units_plain})(?![\w'/°])", speaker.unit_part, "/"
+        ),
+        *(
+            [numeric("duration", r"(?<![\w.,])(24|7)\s?([hHjJ])\s?/\s?(24|7)(?!\w)", speaker.around, "/")]
+            if language.code == "fr"
+            else []
+        ),
+        numeric(
+            "code number",
+            r"(?<!\w)(CPF|CNPJ|DNI|NIF|NIE|CEP|CUIT|RFC|SIRET|SIREN|PIN|IVA|Partita IVA|P\. IVA|CAP)"
+            r"(:?\s(?:n\.?[º°]\s)?)(\d[\d./-]{3,20}\d)([A-Z]?)(?!\w)",
+            speaker.identity,
+        ),
+        numeric(
+            "by",
+            r"(?<![\w.,])\d{1,4}(?:,\d{1,2})?(?:\s?x\s?\d{1,4}(?:,\d{1,2})?){1,2}(?!\w|[.,]\d|\s?=)",
+            speaker.sides,
+            "x",
+        ),
+        numeric(
+            "by",
+            rf"(?<![\w.,])\d{{1,4}}(?:,\d{{1,2}})?(?:\s?[x×]\s?\d{{1,4}}(?:,\d{{1,2}})?){{1,2}}(?=\s?(?:{units})(?!\w))",
+            speaker.sides,
+            "x×",
+        ),
+        numeric(
+            "money",
+            rf"(?:(?P<before>{signs}|{codes})\s?)(?P<number>{_DECIMAL})\s?(?P<scale>{scales}|{language.big})(?P<after>)(?!\w)",
+            speaker.scaled,
+        ),
+        numeric(
+            "money",
+            rf"(?<![\w.,])(?P<before>)(?P<number>{_DECIMAL})\s?(?P<scale>{scales}|{language.big})\s?(?:{language.of}\s)?"
+            rf"(?P<after>{signs}|{codes})(?!\w)",
+            speaker.scaled,
+        ),
+        numeric(
+            "scale",
+            rf"(?<![\w.,])(?P<before>)(?P<number>{_DECIMAL})\s?(?P<scale>{scales})(?P<after>)(?!\w)(?!\s?[.]\w)",
+            speaker.scaled,
+        ),
+        numeric(
+            "money", rf"(?<!\w)(?:({codes})\s?({_DECIMAL})|(?<![\w.,])({_DECIMAL})\s?({codes}))(?!\w)", speaker.coded
+        ),
         numeric("money", rf"(?:({signs})\s?({_DECIMAL})|(?<![\w.,])({_DECIMAL})\s?({signs}))(?!\w)", speaker.money),
         numeric(
             "range",
@@ -387,6 +599,15 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         numeric("fraction", r"(?<![\w/.,])(\d{1,3})/(\d{1,3})(?![\w/])", speaker.fraction),
         numeric("ordinal", rf"(?<![\w.,])(\d{{1,4}})({masculine}|{feminine})(?!\w)", speaker.ordinal),
         rule("numbered", rf"(?<!\w)({language.numbered})\s([IVXLC]+)(?![\w'-])", speaker.roman),
+        rule(
+            "numbered",
+            rf"(?<!\w)(?:{language.century})\s([IVX]+)(?![\w'-])|(?<!\w)([IVX]+)(?:e|ème)?\s(?:{language.century})(?!\w)",
+            speaker.century_short,
+            "IVX",
+        ),
+        rule(
+            "numbered", rf"(?<![\w'])([IVX]+)(?:e|ème|er|ère|re|ª|º|a)?\s(?={language.ranked})", speaker.ranked, "IVX"
+        ),
         rule("numbered", rf"(?<!\w)({language.regnal})\s([IVX]+)(?:er|re)?(?![\w'-])", speaker.regnal),
         rule("numbered", r"^([IVXLC]{2,8})([.:]?)$", speaker.heading),
         numeric(
@@ -395,7 +616,7 @@ def _rules(language: Language) -> tuple[Rule, ...]:
             r"\s0{1,2}([1-9]\d?)(?!\w|[.,:/-]\d)",
             speaker.zero_number,
         ),
-        rule("numbered", r"(?<!\w)([IVX]+)(?:e|ème)?(?=\s(?:secolo|secoli|siècles?)(?!\w))", speaker.century),
+        rule("numbered", r"(?<!\w)([IVX]+)(?:e|ème|er)?(?=\s(?:secolo|secoli|siècles?)(?!\w))", speaker.century),
         rule("code", r"(?<!\w)(?=[^\W\d_]*\d)(?=\d*[^\W\d_])[^\W_]+(?!\w)", speaker.code_word),
         numeric(
             "version",

@@ -42,6 +42,14 @@ class Language:
     version: str
     currencies: dict[str, tuple[Forms, Forms]]
     units: dict[str, Forms]
+    scales: dict[str, tuple[str, str]]  # abbreviations of large numbers, singular and plural
+    big: str  # a pattern of the words of large numbers before which "de" follows: "2 millones de euros"
+    of: str  # that "de"
+    codes: dict[str, Forms]  # codes of currencies
+    by: str  # between the sides of "10 x 15"
+    century: str  # a pattern of abbreviations of "century", before or after the numeral
+    saints: str  # a pattern of names after "S."; "": none
+    ranked: str  # a pattern of nouns after a Roman numeral that is an ordinal
 
 
 def _m(one: str, many: str) -> Forms:
@@ -60,6 +68,15 @@ def _by_name(listed: str) -> dict[str, str]:
 
 
 SPANISH = Language(
+    saints=r"Juan|Pedro|Pablo|Antonio|Sebastián|Francisco|Ignacio|José|Martín|Fernando|Lorenzo|Agustín",
+    scales={"k": ("mil", "mil"), "K": ("mil", "mil"), "M": ("millón", "millones"), "mill.": ("millón", "millones"),
+            "mM": ("mil millones", "mil millones"), "MM": ("millones", "millones")},
+    big=r"millón|millones|billón|billones", of="de", by="por", century=r"[Ss]\.|[Ss]s\.",
+    codes={"USD": _m("dólar estadounidense", "dólares estadounidenses"), "EUR": _m("euro", "euros"),
+           "MXN": _m("peso mexicano", "pesos mexicanos"), "ARS": _m("peso argentino", "pesos argentinos"),
+           "COP": _m("peso colombiano", "pesos colombianos"), "CLP": _m("peso chileno", "pesos chilenos"),
+           "PEN": _m("sol", "soles"), "GBP": _f("libra", "libras"), "US$": _m("dólar", "dólares")},
+    ranked=r"Guerra|República|Congreso|Edición|Feria|Jornadas?|Festival|Concurso|Premio|Encuentro|Semana|Cumbre|Bienal",
     halves=("medio", "media"), version="versión", noon=("doce del mediodía", "doce de la noche"),
     fractions="medio tercio cuarto quinto sexto séptimo octavo noveno décimo",
     code="es", point="coma", dot="punto", minus="menos", to="a", joint="con", over="sobre", marks="¿¡",
@@ -78,12 +95,17 @@ SPANISH = Language(
                     "Profa. profesora, Lic. licenciado, Ing. ingeniero, Gral. general, Cía. compañía,"
                     "Dpto. departamento,"
                     "dpto. departamento, a. C. = antes de Cristo, d. C. = después de Cristo, etc. etcétera,"
-                    "Ntra. nuestra, Sto. santo, Sta. santa, izq. izquierda, dcha. derecha, admón. administración,"
+                    "S. A. = sociedad anónima, S. L. = sociedad limitada, Ntra. nuestra, Dña. doña, D.ª doña,"
+                    "S. M. = Su Majestad, CC. OO. = Comisiones Obreras,"
+                    "FF. AA. = Fuerzas Armadas, RR. HH. = recursos humanos, JJ. OO. = Juegos Olímpicos,"
+                    "FF. CC. = ferrocarriles, CC. AA. = comunidades autónomas, P. D. = posdata, EE UU = Estados Unidos,"
+                    "s/n sin número, Sto. santo, Sta. santa, izq. izquierda, dcha. derecha, admón. administración,"
                     "q. e. p. d. = que en paz descanse, c/u cada uno, vs. contra, máx. máximo, mín. mínimo"),
     before_number=_by_name("núm. número, n.º número, nº número, N.º número, n.° número, N° número, pág. página,"
                            "págs. páginas, p. página, pp. páginas, cap. capítulo, caps. capítulos, art. artículo,"
                            "arts. artículos, vol. volumen, fig. figura, tel. teléfono, Tel. teléfono, ed. edición,"
-                           "Cap. capítulo, Art. artículo, Vol. volumen, Fig. figura, km. kilómetro, sec. sección"),
+                           "Cap. capítulo, Art. artículo, Vol. volumen, Fig. figura, n° número, Km. kilómetro,"
+                      "km. kilómetro, sec. sección"),
     regnal="Felipe|Carlos|Alfonso|Fernando|Isabel|Enrique|Juan|Pedro|Sancho|Ramiro|Jaime|Luis|Pablo|Pío|Benedicto|"
            "Juan Pablo|Jorge|Eduardo|Ricardo|Guillermo|Napoleón|Catalina|María|Francisco|Nicolás|Alejandro|León",
     highest_ordinal=10,
@@ -118,6 +140,16 @@ SPANISH = Language(
 )  # fmt: skip
 
 FRENCH = Language(
+    saints=r"",
+    scales={"k": ("mille", "mille"), "K": ("mille", "mille"), "M": ("million", "millions"),
+            "Md": ("milliard", "milliards"), "Mds": ("milliard", "milliards"), "Mrd": ("milliard", "milliards"),
+            "Mio": ("million", "millions"), "mio": ("million", "millions")},
+    big=r"millions?|milliards?|billions?", of="de", by="par", century=r"s\.",
+    codes={"USD": _m("dollar américain", "dollars américains"), "EUR": _m("euro", "euros"),
+           "CAD": _m("dollar canadien", "dollars canadiens"), "CHF": _m("franc suisse", "francs suisses"),
+           "GBP": _f("livre", "livres"), "US$": _m("dollar américain", "dollars américains"),
+           "FCFA": _m("franc CFA", "francs CFA")},
+    ranked=r"République|Empire|Guerre|Reich|Internationale|édition|arrondissement|millénaire|dynastie|Congrès|Plan",
     halves=("un demi", "une demi"), version="version", noon=("midi", "minuit"),
     fractions="demi tiers quart cinquième sixième septième huitième neuvième dixième",
     code="fr", point="virgule", dot="point", minus="moins", to="à", joint="et", over="sur", marks="",
@@ -137,6 +169,8 @@ FRENCH = Language(
                     "s.v.p. s'il vous plaît, SVP s'il vous plaît, max. maximum, min. minimum, dép. département,"
                     "boul. boulevard, pl. place, pce pièce, qqn quelqu'un, qqch. quelque chose, bcp beaucoup,"
                     "tél. téléphone,"
+                    "ap. J.-C. = après Jésus-Christ, c-à-d c'est-à-dire, svp s'il vous plaît, S.V.P. s'il vous plaît,"
+                    "P.-S. post-scriptum, vs contre, par ex. = par exemple,"
                     "éd. édition, vs. contre, ex. exemple"),
     before_number=_by_name("n° numéro, N° numéro, nº numéro, no. numéro, p. page, pp. pages, chap. chapitre,"
                            "art. article,"
@@ -176,6 +210,16 @@ FRENCH = Language(
 )  # fmt: skip
 
 ITALIAN = Language(
+    saints=r"Pietro|Paolo|Giovanni|Marco|Maria|Giuseppe|Francesco|Stefano|Lorenzo|Martino|Nicola|Luca|Giorgio|Michele|Pio|"
+           r"Carlo|Caterina|Chiara|Lucia|Rita|Siro|Gennaro|Marino|Vitale|Croce",
+    scales={"k": ("mila", "mila"), "K": ("mila", "mila"), "M": ("milione", "milioni"), "mln": ("milione", "milioni"),
+            "mln.": ("milione", "milioni"), "mld": ("miliardo", "miliardi"), "mld.": ("miliardo", "miliardi"),
+            "mrd": ("miliardo", "miliardi")},
+    big=r"milion[ei]|miliard[oi]", of="di", by="per", century=r"[Ss]ec\.",
+    codes={"USD": _m("dollaro americano", "dollari americani"), "EUR": _m("euro", "euro"),
+           "CHF": _m("franco svizzero", "franchi svizzeri"), "GBP": _f("sterlina", "sterline"),
+           "US$": _m("dollaro americano", "dollari americani")},
+    ranked=r"[Gg]uerra|[Rr]epubblica|[Cc]ongresso|edizione|[Mm]unicipio|[Rr]eich|Internazionale|millennio|dinastia",
     halves=("mezzo", "mezza"), version="versione", noon=("mezzogiorno", "mezzanotte"),
     fractions="mezzo terzo quarto quinto sesto settimo ottavo nono decimo",
     code="it", point="virgola", dot="punto", minus="meno", to="a", joint="e", over="su", marks="",
@@ -192,7 +236,8 @@ ITALIAN = Language(
                     "Arch. architetto, Geom. geometra, Rag. ragionier, On. onorevole, Sen. senatore, Spett. spettabile,"
                     "Egr. egregio, Gent. gentile, Dott.sse dottoresse, Sigg. signori, S. p. A. = società per azioni,"
                     "S. r. l. = società a responsabilità limitata, V.le viale, C.so corso, P.za piazza, P.zza piazza,"
-                    "max. massimo, min. minimo, tel. telefono, vs. contro"),
+                    "SS. santissima, Spett.le spettabile, etc. eccetera, P. S. = post scriptum, c/o presso,"
+                    "max. massimo, min. minimo, tel. telefono, vs contro, vs. contro"),
     before_number=_by_name("n. numero, n° numero, nr. numero, N. numero, N° numero, pag. pagina, pagg. pagine,"
                            "p. pagina,"
                            "pp. pagine, cap. capitolo, capp. capitoli, art. articolo, artt. articoli, vol. volume,"
@@ -232,6 +277,14 @@ ITALIAN = Language(
 )  # fmt: skip
 
 PORTUGUESE = Language(
+    saints=r"Paulo|João|Pedro|Jorge|Bento|José|Tomé|Sebastião|Vicente|Francisco|Miguel|António|Antônio|Maria",
+    scales={"k": ("mil", "mil"), "K": ("mil", "mil"), "M": ("milhão", "milhões"), "mi": ("milhão", "milhões"),
+            "mi.": ("milhão", "milhões"), "bi": ("bilhão", "bilhões"), "bi.": ("bilhão", "bilhões"),
+            "tri": ("trilhão", "trilhões")},
+    big=r"milh(?:ão|ões)|bilh(?:ão|ões)|biliões|trilh(?:ão|ões)", of="de", by="por", century=r"[Ss]éc\.",
+    codes={"USD": _m("dólar americano", "dólares americanos"), "EUR": _m("euro", "euros"),
+           "BRL": _m("real", "reais"), "GBP": _f("libra", "libras"), "US$": _m("dólar", "dólares")},
+    ranked=r"Guerra|República|Congresso|Edição|Encontro|Festival|Semana|Reinado|Império|Dinastia|Bienal|Jornada",
     halves=("meio", "meia"), version="versão", noon=("meio-dia", "meia-noite"),
     fractions="meio terço quarto quinto sexto sétimo oitavo nono décimo",
     code="pt", point="vírgula", dot="ponto", minus="menos", to="a", joint="e", over="sobre", marks="",
@@ -248,6 +301,8 @@ PORTUGUESE = Language(
                     "aprox. aproximadamente, a. C. = antes de Cristo, d. C. = depois de Cristo, etc. et cetera,"
                     "Exmo. excelentíssimo, Ilmo. ilustríssimo, Eng. engenheiro, Ltda. limitada, Cia. companhia,"
                     "S. A. = sociedade anônima, Pça. praça, Trav. travessa, R. rua, Gal. general, Cel. coronel,"
+                    "V. Exa. = vossa excelência, V. S.ª = vossa senhoria, P. S. = pós-escrito, Al. alameda,"
+                    "c/ com, s/ sem,"
                     "Dep. deputado, Sto. santo, Sta. santa, máx. máximo, mín. mínimo, obs. observação, vs. versus"),
     before_number=_by_name("núm. número, n.º número, nº número, N.º número, N° número, n° número, pág. página,"
                            "págs. páginas, p. página, pp. páginas, cap. capítulo, caps. capítulos, art. artigo,"

@@ -38,7 +38,7 @@ def say_as(kind: str, order: str | None, written: str, lang: str) -> str:
 
 
 def _ordered_date(written: str, order: str, lang: str) -> str:
-    """Read a date in digits whose parts stand in the given order: d, m and y."""
+    """Read a date in digits whose parts are in the given order: d, m and y."""
     pattern = order.lower()
     if set(pattern) <= set("ymd") and len(pattern) > 3:  # yyyymmdd
         pattern = re.sub(r"(.)\1+", r"\1", pattern)
