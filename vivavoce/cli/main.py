@@ -139,8 +139,8 @@ def batch(rows: BatchFlags, ray: RayFlags, sampling: SamplingFlags, model: Model
 
 
 @app.command("evaluate", cls=Command)
-@takes(SubjectFlags, SamplingFlags, RunFlags)
-def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags) -> None:
+@takes(SubjectFlags, SamplingFlags, RunFlags, RayFlags)
+def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags, ray: RayFlags) -> None:
     """Measure speech: word errors, skipped and repeated words, speaker similarity, DNSMOS, speaking rate."""
     from vivavoce.evaluate import run as evaluation
 
@@ -168,7 +168,7 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags) -> N
     report = evaluation.Report(request)
     try:
         with sampling.named():
-            evaluation.evaluate(request, report)
+            evaluation.evaluate(request, report, ray.cluster())
     finally:  # what was scored before Ctrl-C or an error is reported, too
         report.show()
         if how.json is not None and report.tables:

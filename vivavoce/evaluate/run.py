@@ -1,13 +1,15 @@
 """`vivavoce evaluate`: models, folders of audio and shards of recordings to tables of figures.
 
 plan.py says what to score, judge.py scores a clip, table.py averages, store.py keeps clips and scores. Speaking and
-reading happen one clip after another, while scoring runs beside it in threads.
+reading happen one clip after another, while scoring runs beside it in threads; or the workers of a Ray cluster do both
+(worker.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -20,12 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce import audio
+from vivavoce.cluster import RayCluster, map_jobs
 from vivavoce.config import BUILTIN_VOICES, available_cores
-from vivavoce.evaluate.clips import Item
+from vivavoce.evaluate.clips import Item, Wave
 from vivavoce.evaluate.judge import Clip, Judge, Score, load_judge
 from vivavoce.evaluate.plan import COPY, Group, Request, plan
 from vivavoce.evaluate.store import ClipStore, judge_fingerprint
 from vivavoce.evaluate.table import Table, summarise
+from vivavoce.evaluate.worker import Job, score, start, with_references
 from vivavoce.metrics.packages import versions
 from vivavoce.synthesis.tts import load
 from vivavoce.systems.interface import SynthesisError
@@ -82,11 +86,12 @@ class Report:
             print(f"Whisper {self.request.asr}, greedy, float32; {self.seconds:.0f} s in all.")
 
 
-def evaluate(request: Request, report: Report) -> None:
+def evaluate(request: Request, report: Report, ray: RayCluster | None = None) -> None:
     """Score everything and append each table to `report`; an interrupted table holds the clips scored so far.
 
+    ray: the cluster that does it; the files of the request must have the same paths on each node.
     Shows a progress bar on stderr if that is a terminal. Raises ValueError for invalid input before any work is done,
-    and later for audio that cannot be read or text that cannot be spoken.
+    and later for audio that cannot be read or text that cannot be spoken; OSError if the cluster fails.
     """
     begin = time.perf_counter()
     try:
@@ -94,11 +99,34 @@ def evaluate(request: Request, report: Report) -> None:
         threads = request.threads or min(MAX_THREADS, available_cores())
         judge = load_judge(request.asr, threads)
         report.missing = judge.missing
-        for group in groups:
-            _GroupRun(report, group, judge, threads).run()
+        if ray is not None:
+            _run_on(ray, report, groups, judge)
+        else:
+            for group in groups:
+                _GroupRun(report, group, judge, threads).run()
         report.complete = True
     finally:
         report.seconds = time.perf_counter() - begin
+
+
+def _run_on(ray: RayCluster, report: Report, groups: list[Group], judge: Judge) -> None:
+    """Score all groups on a cluster at once, so that each worker loads its models once."""
+    request = report.request
+    runs = [_GroupRun(report, group, judge, 1) for group in groups]
+    with _progress("clips", sum(len(group.items) for group in groups)) as show:
+        for run in runs:
+            run.show = show
+        try:
+            jobs = [Job(number, i, wave) for number, run in enumerate(runs) for i, wave in run.unscored()]
+            if jobs:
+                arguments = plan, request, load, load_judge
+                results = map_jobs(functools.partial(iter, jobs), score, start, arguments, ray, ordered=False)
+                with contextlib.closing(results):
+                    for scored in results:
+                        runs[scored.group].take(scored.item, scored.score, scored.wave)
+        finally:
+            for run in runs:
+                run.finish()
 
 
 class _GroupRun:
@@ -106,20 +134,19 @@ class _GroupRun:
 
     def __init__(self, report: Report, group: Group, judge: Judge, threads: int) -> None:
         self.report, self.group, self.threads = report, group, threads
-        self.judge = dataclasses.replace(judge, references={})
-        for voice in group.references:
-            self.judge.add_reference(voice.name, voice.samples, voice.sample_rate, voice.transcript)
+        self.judge = with_references(judge, group)
         keep = report.request.keep
         folder = None if keep is None else keep / group.place
         self.store = ClipStore(folder, judge_fingerprint(self.judge, report.request.asr))
         self.scores: dict[int, Score] = {}
         self.pending: dict[Future[Score], int] = {}
+        self.notes = _imitation_notes(self.judge, group)
+        self.show: Callable[[float], None] = lambda wer: None
 
     def run(self) -> None:
         """Score the clips and append the table, also if the run is interrupted."""
-        notes = _imitation_notes(self.judge, self.group)
         pool = ThreadPoolExecutor(self.threads)
-        with _progress(self.group) as self.show:
+        with _progress(self.group.place.as_posix(), len(self.group.items)) as self.show:
             try:
                 for i, item in enumerate(self.group.items):
                     if (clip := self._clip(i, item)) is not None:
@@ -131,11 +158,29 @@ class _GroupRun:
                 for future, i in self.pending.items():  # scored, but not collected before the interruption
                     if not future.cancelled() and future.exception() is None:
                         self._keep(i, future.result())
-                done, total = len(self.scores), len(self.group.items)
-                title = self.group.title + (f" (interrupted after {done} of {total} clips)" if done < total else "")
-                if self.scores:
-                    ordered = (self.scores[i] for i in sorted(self.scores))
-                    self.report.tables.append(summarise(ordered, title, notes))
+                self.finish()
+
+    def finish(self) -> None:
+        """Append the table of what is scored."""
+        done, total = len(self.scores), len(self.group.items)
+        title = self.group.title + (f" (interrupted after {done} of {total} clips)" if done < total else "")
+        if self.scores:
+            ordered = (self.scores[i] for i in sorted(self.scores))
+            self.report.tables.append(summarise(ordered, title, self.notes))
+
+    def unscored(self) -> Iterator[tuple[int, Wave | None]]:
+        """Yield the clips without a stored score, with their stored audio."""
+        for i, item in enumerate(self.group.items):
+            if (known := self.store.score(item)) is not None:
+                self._add(i, known)
+            else:
+                yield i, self.store.wave(item)
+
+    def take(self, i: int, score: Score, wave: Wave | None) -> None:
+        """Store a score that was made elsewhere, and the audio that was generated for it."""
+        if wave is not None:
+            self.store.save_wave(self.group.items[i], wave)
+        self._keep(i, score)
 
     def _clip(self, i: int, item: Item) -> Clip | None:
         """Return the clip to score; None if its score is known or it cannot be made."""
@@ -194,7 +239,7 @@ def _imitation_notes(judge: Judge, group: Group) -> list[str]:
 
 
 @contextlib.contextmanager
-def _progress(group: Group) -> Iterator[Callable[[float], None]]:
+def _progress(title: str, total: int) -> Iterator[Callable[[float], None]]:
     """Show a bar on stderr if that is a terminal; yield a function that counts a clip and shows the mean WER so far."""
     from rich.console import Console
     from rich.progress import (
@@ -215,7 +260,7 @@ def _progress(group: Group) -> Iterator[Callable[[float], None]]:
         TextColumn("WER {task.fields[wer]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task(group.place.as_posix(), total=len(group.items), wer="–")
+        task = progress.add_task(title, total=total, wer="–")
         yield lambda wer: progress.update(task, advance=1, wer=f"{100 * wer:.1f} %")
 
 
