@@ -1,4 +1,4 @@
-"""Recordings of real people as WebDataset shards, with the words that Whisper hears in them.
+"""Recordings of real people as WebDataset shards, with Whisper's transcripts.
 
     pip install vivavoce[eval]
     python recipes/corpus/human.py LibriSpeech/train-clean-100 en-human-000.tar --whisper whisper-base-ct2
@@ -35,7 +35,7 @@ LEAST_PROBABILITY = 0.2
 
 @dataclass(frozen=True)
 class Heard:
-    """What Whisper hears in a recording."""
+    """Whisper's transcript of a recording."""
 
     text: str
     words: list[tuple[str, float, float]]  # word, start, end in seconds

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 JUDGED = Path(__file__).resolve().parent.parent.parent / "benchmarks" / "sentences"
-ALIKE = 0.75  # share of two sentences' words that stand in the same order; from here on they resemble each other
+ALIKE = 0.75  # share of two sentences' words that are in the same order; from here on they resemble each other
 
 
 def words(text: str) -> list[str]:

@@ -424,7 +424,7 @@ def make_wavs(out: Path, sentences: Path, voices: list[str], lang: str, jobs: in
 def make_held_out(path: Path, folder: Path) -> None:
     """Write the recordings of ten blended speakers kept out of training, three each of 5 to 8 s, into the tar `path`.
 
-    Each speaker goes on in the sentences where the one before stopped, and reads those of a fitting length.
+    Each speaker continues with the sentences where the previous one stopped, and reads those of a fitting length.
     """
     if path.exists():
         raise ValueError(f"{path} is there already")
@@ -516,7 +516,7 @@ def main() -> int:
         print(f"make.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last whole file", file=sys.stderr)
+        print("stopped; the same command resumes after the last complete file", file=sys.stderr)
         return 130
     return 0
 

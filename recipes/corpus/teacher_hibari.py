@@ -1,4 +1,4 @@
-"""The second teacher: hibari-tts (Apache-2.0), a small network taught by Kokoro's af_heart, which is our celeste.
+"""The second teacher: hibari-tts (Apache-2.0), a small network distilled from Kokoro's af_heart, which is our celeste.
 
 It reads English only, in that one voice, some hundred times faster than real time on one core. Its network and its
 lexicons are inside its wheel; what `read` returns has the same form as Kokoro's.
@@ -14,7 +14,7 @@ import numpy as np
 from prosody import Labels, followed, lengths, louder, part
 from teacher import FRAME, LEAD, MAX_PHONEMES, PROSODY_HOP, Reading, Recipe, bare, prosody, seconds, trimmed
 
-VOICE = "af_heart"  # the Kokoro voice that it was taught by
+VOICE = "af_heart"  # the Kokoro voice that it learned from
 # Tensors inside the graph: frames for each token, the padding at both ends included, and energy; F0 is an output of it
 DURATIONS = "/Clip_output_0"
 ENERGY = "/Mul_62_output_0"

@@ -363,7 +363,7 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
         prepare(str(tmp_path / "in"), tmp_path / "mine", workers=1)
     assert contents(tmp_path / "mine") == {"train-000000.tar": b"precious"}
     for inside in ("in", "in/out"):
-        with pytest.raises(ValueError, match="lies in the input"):
+        with pytest.raises(ValueError, match="is inside the input"):
             prepare(str(tmp_path / "in"), tmp_path / inside, workers=1)
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file: a file; give a folder"):

@@ -107,7 +107,7 @@ def test_other_recordings_or_a_name_that_is_taken_are_refused(made: dict[str, An
         train_voice(other, made["folder"] / "run", settings, recognizer=Recogniser)
     with pytest.raises(ValueError, match="there is a voice 'me' already"):
         train_voice(other, tmp_path / "run", settings, recognizer=Recogniser)
-    with pytest.raises(ValueError, match="lies in the recordings"):
+    with pytest.raises(ValueError, match="is inside the recordings"):
         train_voice(other, other / "run", settings.replace(name="b"), recognizer=Recogniser)
 
 

@@ -30,7 +30,7 @@ _HEAD = ("chapter", "line", "speaker", "voice", "text")
 _SHOWN = 60  # characters of a line in the table
 _MEMORY = 6  # quotations after which a conversation is forgotten
 
-# A quotation that is not closed goes on to the end of its paragraph: the next one continues it.
+# A quotation that is not closed extends to the end of its paragraph: the next one continues it.
 _QUOTES = re.compile(r'“[^“”]*(?:”|$)|"[^"]*(?:"|$)|«[^«»]*(?:»|$)|„[^„“”]*(?:[“”]|$)|»[^«»]*«')
 _SINGLE = re.compile(r"(?<!\w)‘[^‘]{1,2000}?’(?!\w)")
 _SAID = (

@@ -30,7 +30,7 @@ def read_markdown(text: str, footnotes: str = FOOTNOTES[0]) -> Book:
         title = found[1].strip("\"'") if found else ""
     text = re.sub(r"^\[\^[^\]\s]+\]:[^\S\n]*", "", text, flags=re.MULTILINE)  # a note is read where it stands
     text, marks = re.subn(r"\[\^[^\]\s]+\]", "", text)
-    # Without text_join, an escaped bracket is a token of its own and can be told from the bracket of a tag.
+    # Without text_join, an escaped bracket is a separate token, distinct from the bracket of a tag.
     markdown = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING}).enable(["table", "strikethrough"])
     markdown.disable("text_join")
     markdown.add_render_rule("text_special", _render_special)

@@ -195,7 +195,7 @@ def check_sizes(config: Config, given: Mapping[str, Shape], where: Path) -> None
 
 def _sizes(config: Config) -> Iterator[tuple[str, int]]:
     for name, value in vars(config).items():
-        if isinstance(value, Config) and not isinstance(value, MelConfig):  # which has limits of its own
+        if isinstance(value, Config) and not isinstance(value, MelConfig):  # which has its own limits
             yield from _sizes(value)
         elif isinstance(value, int):
             yield name, value

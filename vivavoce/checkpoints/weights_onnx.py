@@ -1,6 +1,6 @@
 """Model folders → graphs of ONNX Runtime, filled with the tensors of the folder's own model.safetensors.
 
-The graphs hold no weights (`onnx_torch.export_structure` writes them). They lie in a folder `onnx` of the model folder,
+The graphs hold no weights (`onnx_torch.export_structure` writes them). They are in a folder `onnx` of the model folder,
 of the folder above, or of the bundled models, and fit every model of the same config. Needs neither PyTorch nor MLX.
 """
 

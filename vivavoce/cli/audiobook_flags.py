@@ -95,9 +95,7 @@ class AudiobookFlags(Flags):
 class DialogueFlags(Flags):
     """Who speaks the dialogue of a book."""
 
-    dialogue: Annotated[
-        str | None, typer.Option(metavar="VOICE", help="Read what stands in quotation marks in another voice.")
-    ] = None
+    dialogue: Annotated[str | None, typer.Option(metavar="VOICE", help="Read quotations in another voice.")] = None
     cast: Annotated[
         str | None,
         typer.Option(

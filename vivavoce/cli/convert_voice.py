@@ -36,7 +36,8 @@ class ConversionFlags(Flags):
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Whisper base: an openai-whisper .pt file, or a CTranslate2 model.bin (default: extra convert).",
+            help="Whisper base: an openai-whisper .pt file, or a CTranslate2 model.bin (default: that of the extra "
+            "convert).",
         ),
     ] = None
     semantic: Annotated[

@@ -26,7 +26,9 @@ class RecordFlags(Flags):
 
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", show_default=False, help="Folder for the recordings; an existing one goes on."),
+        typer.Argument(
+            metavar="OUT", show_default=False, help="Folder for the recordings; in an existing one, recording resumes."
+        ),
     ]
     sentences: Annotated[
         str,

@@ -246,7 +246,7 @@ class _Message(threading.Thread):
             return
 
     def _play(self, samples: Samples, sample_rate: int) -> bool:
-        """Send a part of the speech. Returns whether the message goes on."""
+        """Send a part of the speech. Returns whether the message continues."""
         size = round(BLOCK * sample_rate)
         for start in range(0, len(samples), size):
             if not self._report(audio_message(samples[start : start + size] * self._gain, sample_rate)):

@@ -39,7 +39,7 @@ def word_errors(reference: str, hypothesis: str, language: str = "en") -> WordEr
     difference in spaces alone ("every day", "everyday") is not an error either. Relative to the words of the text:
 
     - skipped: words of the text that are deletions in the alignment.
-    - repeated: inserted words that repeat what stands beside them. A stretch of words must occur twice in a row, and at
+    - repeated: inserted words that repeat the words beside them. A stretch of words must occur twice in a row, and at
       least as many of these words must be insertions as the stretch is long. "the the cat" for "the cat" has one, "on
       the mat on the mat" for "on the mat" has three, "no no" for "no no" has none.
 

@@ -267,7 +267,7 @@ class CodeEncoder(nn.Module):
         return x * keep[:, None, None].astype(x.dtype)
 
     def at(self, codes: mx.array, index: mx.array, place: mx.array) -> mx.array:
-        """Encode codes [B, C]; `index` [B, K] says which code each token has, `place` [K, 1] where it lies in it."""
+        """Encode codes [B, C]; `index` [B, K] is the code of each token, `place` [K, 1] where in the code it is."""
         x = self.project(self.embed(mx.maximum(codes, 0)))
         for block in self.blocks:
             x = block(x, (codes >= 0)[..., None])

@@ -57,7 +57,7 @@ class Graph:
             options.add_external_initializers(list(weights), values)
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises types of its own
+        except Exception as error:  # ONNX Runtime raises its own types
             raise ValueError(f"{path}: not a readable graph ({' '.join(str(error).split())[:200]})") from None
         self.inputs = {node.name for node in self.session.get_inputs()}
         # Of 8-bit weights: activations are quantised by the range of the whole batch, so its items change each other.

@@ -1,4 +1,7 @@
-"""A recording as an input has it, and what every kind of input offers. Knows nothing about limits or vocabularies."""
+"""A recording as the input provides it, and the interface of every kind of input.
+
+Knows nothing about limits or vocabularies.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Recording:
     bandwidth: float | None = None  # Hz
     extra: dict[str, Any] = field(default_factory=dict)  # other fields, passed on unchanged
     fault: str = ""  # the reason why it cannot be used
-    identity: str = ""  # identifies it wherever it stands in the input, if the key does not
+    identity: str = ""  # identifies it wherever it is in the input, if the key does not
     done: float | None = None  # the part of the input that ends with it, 0 to 1; None: unknown
 
 

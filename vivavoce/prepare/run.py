@@ -2,7 +2,7 @@
 
 Results are taken in the order of the input, whichever process made them, so the shards do not depend on the number of
 processes. Whenever a training shard is full, the state of the run is saved beside it: an interrupted run resumes from
-its last full shard. Unfinished work lies in OUT/.prepare.
+its last full shard. Unfinished work is kept in OUT/.prepare.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def prepare(
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{out}: a file; give a folder for the shards")
     if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
-        raise ValueError(f"{out}: lies in the input {source}, and would change it; give a folder elsewhere")
+        raise ValueError(f"{out}: is inside the input {source}, and would change it; give a folder elsewhere")
     opened = open_source(source, settings)
     with _locked(folder):
         run = _Run(opened, folder, settings.replace(kind=opened.kind), tokenizer)

@@ -1,6 +1,6 @@
 """Read a book or subtitles as chapters, cut into parts that fit into one request for speech.
 
-`books` starts it as a process of its own, under the limits of `sandbox`.
+`books` starts it as a separate process, under the limits of `sandbox`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read uploaded books and subtitles as chapters, in a process of its own (`book_process`), like recordings."""
+"""Read uploaded books and subtitles as chapters, in a separate process (`book_process`), like recordings."""
 
 from __future__ import annotations
 

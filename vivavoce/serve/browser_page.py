@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 PATH = "/in-browser"
-# WebAssembly needs a permission of its own, and its threads need a page that shares nothing with others.
+# WebAssembly needs a separate permission, and its threads need a page that shares nothing with others.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; connect-src 'self'; "

@@ -47,7 +47,7 @@ class Bridge(Generic[T]):
 
 
 async def in_thread(items: Iterator[T], token: StopToken, source: Bridge[str] | None = None) -> AsyncGenerator[T, None]:
-    """Yield the items, each computed in a thread of its own.
+    """Yield the items, each computed in a separate thread.
 
     When this iterator is closed or its task is cancelled, `token` stops the work, `source` ends, and `items` is closed.
     """

@@ -225,7 +225,7 @@ class Planner:
         return Prosody(energy=options.energy)
 
     def _marked(self, mark: Mark) -> Mark:
-        """Return a mark with the prosody that the model is told; reports what it cannot follow."""
+        """Return a mark with the prosody that the model receives; reports what it cannot follow."""
         code, own = mark
         if not self._follows and own != Prosody(energy=own.energy):
             self.changes.append(Change("prosody", ", ".join(described(own)), ""))

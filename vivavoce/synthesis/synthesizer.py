@@ -153,7 +153,7 @@ class Synthesizer:
         return result, dataclasses.replace(found, tries=tries)
 
     def _deliver(self, result: SynthesisResult, plan: PlannedPiece, found: Check) -> Iterator[Speech]:
-        """Yield a piece, levelled and faded, with its silence. Long silence comes in blocks of its own."""
+        """Yield a piece, levelled and faded, with its silence. Long silence comes in separate blocks."""
         rate, limit = self.system.sample_rate, round(SILENCE_BLOCK * self.system.sample_rate)
         before, after = round(plan.before * rate), round(plan.piece.pause * rate)
         if before > limit:

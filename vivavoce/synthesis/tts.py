@@ -196,7 +196,7 @@ class TTS:
     ) -> Iterator[Speech]:
         """Yield a text piece by piece, the first one short. The next piece is generated in the background.
 
-        A piece ends with the silence after it; silence longer than 5 seconds follows in parts of its own, without text.
+        A piece ends with the silence after it; silence longer than 5 seconds follows in separate parts, without text.
         Joined, the parts are what `speak` returns for the same seed, sample by sample. `text` may also be an iterator
         of strings, such as the tokens of a language model: each piece is spoken as soon as its end is certain, so the
         text may be cut in other places than by `speak`.

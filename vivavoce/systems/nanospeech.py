@@ -129,7 +129,7 @@ class BaseNanospeechSystem(ABC):
         """Return the bundled speaker encoder."""
 
     def _place(self, parts: NanospeechParts) -> None:
-        """Replace the networks, on the system's device; a backend with devices or precisions of its own adds to it."""
+        """Replace the networks, on the system's device; a backend that has devices or precisions extends it."""
         self.model, self.duration = parts.model, parts.duration
 
     # ---- trained voices ---------------------------------------------------------------------------------------------
@@ -322,8 +322,8 @@ class BaseNanospeechSystem(ABC):
         """
         channels: dict[str, Any] = {}
         if config.prosody and any(piece.prosody for piece in pieces):
-            told = [channels_of(self._character_prosody(piece)) for piece in pieces]
-            channels["prosody"] = self._padded([self._tensor(row) for row in told])
+            rows = [channels_of(self._character_prosody(piece)) for piece in pieces]
+            channels["prosody"] = self._padded([self._tensor(row) for row in rows])
         if not config.languages and not config.phones:
             return channels
         spoken = [self._character_languages(piece) for piece in pieces]

@@ -31,7 +31,7 @@ def make_batches(lengths: Sequence[int], budget: int, seed: int) -> list[list[in
     """Group the indices of `lengths` into batches of similar length, in random order.
 
     The padded size of a batch stays within `budget` frames. Each index appears exactly once; an item that is longer
-    than the budget is a batch of its own.
+    than the budget is a batch by itself.
     """
     rng = np.random.default_rng(seed)
     jitter = rng.uniform(0.95, 1.05, len(lengths))  # so that an item's neighbours differ from epoch to epoch

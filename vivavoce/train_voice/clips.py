@@ -1,6 +1,6 @@
 """Clips with their words, in shards: recordings are cut and transcribed, and the clips are checked.
 
-A shard of each recording is written whole or not at all, so an interrupted run goes on with the next recording.
+A shard of each recording is written whole or not at all, so an interrupted run resumes with the next recording.
 """
 
 from __future__ import annotations

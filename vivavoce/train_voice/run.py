@@ -1,6 +1,6 @@
 """The stages of `vivavoce train-voice`, one after another, each resumable.
 
-A stage that is done has its result in OUT/stages/NAME.json; the same command goes on with the first that has none.
+A stage that is done has its result in OUT/stages/NAME.json. The same command resumes with the first that has none.
 Within a stage, work that is done is kept, too: each recording's clips, the checkpoints of training, each judged
 candidate.
 """
@@ -98,7 +98,7 @@ def train_voice(
     """
     check_name(settings.name)
     if out.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{out}: lies in the recordings {folder}, and would change them; give a folder elsewhere")
+        raise ValueError(f"{out}: is inside the recordings {folder}, and would change them; give a folder elsewhere")
     sources = recordings.find_recordings(folder)
     with lock_folder(out):
         return _Run(sources, out, settings, bar, say, recognizer).run()

@@ -7,7 +7,7 @@ Each has a folder of its name:
     run/                          the folder of `train-voice`
     log.txt                       what it has printed
 
-The training is `vivavoce train-voice` in a process of its own, which a server that starts again finds by its lock.
+The training is `vivavoce train-voice` in a separate process, which a server that starts again finds by its lock.
 Knows nothing about HTTP.
 """
 

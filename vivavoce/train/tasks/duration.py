@@ -26,7 +26,7 @@ class DurationRecipe(Config):
     characters: str = ""
     aligner: str = ""  # "bundled" or a folder: finds the frames of the characters; empty: learn from words only
     hidden_phones: float = 0.3  # share of words whose phones are hidden
-    hidden_prosody: float = 0.3  # share of samples whose prosody is not told
+    hidden_prosody: float = 0.3  # share of samples whose prosody is not stated
     embedding_rate: float = 1.0  # factor on the learning rate of the language, phone and prosody embeddings
 
     def __post_init__(self) -> None:

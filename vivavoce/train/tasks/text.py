@@ -144,10 +144,10 @@ class TextTask(Task):
             hidden = [hide_words(i["phones"].long(), self.recipe.hidden_phones) for i in items]
             batch["phones"] = pad_sequence(hidden, True)
         if self.prosody:
-            batch["prosody"] = pad_sequence([self._told(i["prosody"]) for i in items], True)
+            batch["prosody"] = pad_sequence([self._with_hidden(i["prosody"]) for i in items], True)
         return batch
 
-    def _told(self, prosody: Tensor) -> Tensor:
+    def _with_hidden(self, prosody: Tensor) -> Tensor:
         """Hide the prosody [T, 6] of a random share of the items, `hidden_prosody` of the recipe."""
         if float(torch.rand(())) < self.recipe.hidden_prosody:
             return torch.tensor(HIDDEN).expand_as(prosody)

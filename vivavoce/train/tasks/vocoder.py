@@ -39,7 +39,7 @@ class VocoderRecipe(Config):
     mel_weight: float = 1.0
     stft_weight: float = 0.5
     phase_weight: float = 0.5
-    low_weight: float = 0.0  # of the low band's spectral losses; above 0, it gets discriminators of its own, too
+    low_weight: float = 0.0  # of the low band's spectral losses; above 0, it also gets its own discriminators
     harmonic_weight: float = 1.0  # of the distance of the harmonic bins, magnitudes and phases
     pitch_weight: float = 1.0  # of the pitch error, in octaves
     adversarial_weight: float = 0.0  # of the discriminators' verdict; 0 here and below: no discriminators
