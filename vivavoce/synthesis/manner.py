@@ -22,7 +22,7 @@ LEAST_VOICED = 0.3  # seconds of voiced speech, below which nothing can be said 
 ODD = 9.0  # semitones from the median pitch; frames beyond are a creak, or an octave off
 QUIET = -35.0  # dB below the loudest frames; what is quieter is a pause
 PAUSE = 0.25  # seconds; shorter silences belong to sounds such as t and p
-# Syllables: chosen for the best correlation with the syllables of 30 Harvard sentences at three paces, 0.73
+# Syllables: chosen for the best correlation with the syllables of Harvard sentences at three paces
 VOWELS = (300.0, 3000.0)  # Hz: the band whose level has a peak in each syllable
 NUCLEUS = -25.0  # dB below the loudest frames; the vowel of a syllable is louder
 DIP = 3.0  # dB by which the level falls between the vowels of two syllables
