@@ -34,7 +34,7 @@ LEAST_PROBABILITY = 0.2
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """Whisper's transcript of a recording."""
 
     text: str
@@ -69,7 +69,7 @@ def recordings(folder: Path, one: str | None = None) -> dict[str, list[Path]]:
     return {name: found[name] for name in sorted(found, key=number)}
 
 
-def doubt(heard: Heard) -> str | None:
+def doubt(heard: Transcript) -> str | None:
     """Why a transcript is not to be trusted; None where it is."""
     if not heard.words:
         return "no words heard"
@@ -96,7 +96,7 @@ class Whisper:
         except (RuntimeError, ValueError, OSError) as error:
             raise ValueError(f"--whisper {model}: cannot be loaded ({error})") from None
 
-    def hear(self, path: Path, lang: str) -> Heard:
+    def transcribe(self, path: Path, lang: str) -> Transcript:
         """What is said in a recording, which is in the language `lang`."""
         segments, _ = self._model.transcribe(
             str(path),
@@ -107,7 +107,7 @@ class Whisper:
             word_timestamps=True,
         )
         words = [word for segment in segments for word in segment.words or ()]
-        return Heard(
+        return Transcript(
             "".join(word.word for word in words).strip(),
             [(word.word.strip(), round(word.start, 3), round(word.end, 3)) for word in words],
             [word.probability for word in words],
@@ -120,7 +120,7 @@ def samples(
     """One utterance after the other as {key: files by extension}, empty where it is left out, and counted."""
     for name, paths in files.items():
         for path in paths:
-            heard = whisper.hear(path, lang)
+            heard = whisper.transcribe(path, lang)
             why = doubt(heard)
             if why:
                 left_out[why] += 1

@@ -14,7 +14,7 @@ import torch
 from vivavoce.config import ASSETS
 from vivavoce.data.samples import audio_of, metadata_of
 from vivavoce.data.tar import read_shard
-from vivavoce.metrics.asr import Heard
+from vivavoce.metrics.asr import Transcript
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
 from vivavoce.models.nanospeech_torch import Nanospeech, duration_model
 from vivavoce.train.export import write_folder
@@ -29,11 +29,12 @@ class Recogniser:
     def __init__(self) -> None:
         self.calls = 0
 
-    def hear(self, samples: Any, sample_rate: int, language: str | None = None) -> Heard:
+    def transcribe_words(self, samples: Any, sample_rate: int, language: str | None = None) -> Transcript:
         self.calls += 1
         words = SAID.split()
         step = len(samples) / sample_rate / len(words)
-        return Heard(SAID, tuple((w, i * step, (i + 0.9) * step) for i, w in enumerate(words)), (0.95,) * len(words))
+        times = tuple((word, i * step, (i + 0.9) * step) for i, word in enumerate(words))
+        return Transcript(SAID, times, (0.95,) * len(words))
 
     def transcribe(self, samples: Any, sample_rate: int, language: str | None = None) -> str:
         return SAID

@@ -401,9 +401,9 @@ class FakeWhisper:
     def __init__(self, model: str):
         pass
 
-    def hear(self, path: Path, lang: str) -> Any:
+    def transcribe(self, path: Path, lang: str) -> Any:
         sure = 0.4 if "mumble" in path.stem else 0.95
-        return sys.modules["human"].Heard(
+        return sys.modules["human"].Transcript(
             "So it is.", [("So", 0.1, 0.3), ("it", 0.3, 0.4), ("is.", 0.4, 0.8)], [sure] * 3
         )
 
@@ -476,5 +476,5 @@ def test_a_recording_without_a_speaker_in_its_name_is_named(recipe: Recipe, tmp_
 def test_an_unsure_transcript_is_left_out(
     recipe: Recipe, text: str, probabilities: list[float], reason: str | None
 ) -> None:
-    heard = recipe.human.Heard(text, [("w", 0.0, 0.1)] * len(probabilities), probabilities)
+    heard = recipe.human.Transcript(text, [("w", 0.0, 0.1)] * len(probabilities), probabilities)
     assert recipe.human.doubt(heard) == reason

@@ -12,7 +12,7 @@ import soundfile
 from helpers.own_voice import RATE, SAID, Recogniser, speech, write_recordings
 
 from vivavoce.audio.io import Writer
-from vivavoce.metrics.asr import Heard
+from vivavoce.metrics.asr import Transcript
 from vivavoce.metrics.mos import Opinion
 from vivavoce.metrics.similarity import GE2E
 from vivavoce.train_voice import clips
@@ -105,16 +105,16 @@ def test_recordings_without_text_are_transcribed_once_and_the_run_goes_on_where_
 
 def test_what_whisper_is_unsure_of_is_dropped_and_counted(tmp_path: Path, root: Path) -> None:
     class Unsure(Recogniser):
-        def hear(self, samples: object, sample_rate: int, language: str | None = None) -> Heard:
+        def transcribe_words(self, samples: object, sample_rate: int, language: str | None = None) -> Transcript:
             self.calls += 1
             sure = (0.95,) * 7 + (0.15 if self.calls == 1 else 0.95,)
-            return Heard("a b c d e f g h", tuple((w, 0.0, 0.1) for w in "abcdefgh"), sure)
+            return Transcript("a b c d e f g h", tuple((w, 0.0, 0.1) for w in "abcdefgh"), sure)
 
     sources = find_recordings(write_recordings(root, tmp_path / "a", texts=False))
     tally = clips.make_clips(sources, tmp_path / "clips", "me", "en", Unsure, quiet)
     assert tally.dropped["an unsure word"] == 1 and tally.kept
-    assert Heard("12 men", (("12", 0, 1),), (0.99,)).doubt().startswith("digits")
-    assert Heard("").doubt() == "no words heard"
+    assert Transcript("12 men", (("12", 0, 1),), (0.99,)).doubt().startswith("digits")
+    assert Transcript("").doubt() == "no words heard"
 
 
 def test_other_speakers_and_noise_are_dropped(tmp_path: Path, root: Path) -> None:

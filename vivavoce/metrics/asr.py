@@ -31,7 +31,7 @@ MEAN_PROBABILITY, LEAST_PROBABILITY = 0.8, 0.2
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """A transcript with the times of its words."""
 
     text: str
@@ -49,6 +49,13 @@ class Heard:
         if min(self.probabilities) < LEAST_PROBABILITY:
             return "an unsure word"
         return ""
+
+
+class WordRecognizer(Recognizer, Protocol):
+    """A recognizer that also knows when each word was said, and how sure it is of it."""
+
+    def transcribe_words(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> Transcript:
+        """Return the transcript of samples [S] with its words' times and probabilities."""
 
 
 class WhisperRecognizer:
@@ -82,7 +89,7 @@ class WhisperRecognizer:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{name}: Whisper cannot be loaded ({reason})") from None
         self.language = language
-        self._numerals: list[int] | None = None  # tokens with digits and signs, once `hear` needs them
+        self._numerals: list[int] | None = None  # tokens with digits and signs, once `transcribe_words` needs them
 
     def transcribe(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> str:
         """As `Recognizer.transcribe`."""
@@ -97,7 +104,7 @@ class WhisperRecognizer:
         )
         return "".join(segment.text for segment in segments).strip()
 
-    def hear(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> Heard:
+    def transcribe_words(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> Transcript:
         """Return the transcript of samples [S] with its words' times and probabilities.
 
         More exact than `transcribe`, and slower. Numbers are written as the words that are spoken.
@@ -115,7 +122,7 @@ class WhisperRecognizer:
             suppress_tokens=[-1, *self._numerals],
         )
         words = [word for segment in segments for word in segment.words or ()]
-        return Heard(
+        return Transcript(
             "".join(word.word for word in words).strip(),
             tuple((word.word.strip(), round(word.start, 3), round(word.end, 3)) for word in words),
             tuple(word.probability for word in words),

@@ -5,13 +5,14 @@ A shard of each recording is written whole or not at all, so an interrupted run 
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from vivavoce.audio.files import write_json
 from vivavoce.audio.io import encode, read
 from vivavoce.data.samples import audio_of
 from vivavoce.data.tar import ShardWriter, read_shard
-from vivavoce.metrics.asr import Heard
+from vivavoce.metrics.asr import WordRecognizer
 from vivavoce.metrics.mos import OpinionModel
 from vivavoce.metrics.similarity import SpeakerEncoder
 from vivavoce.train_voice.recordings import LONGEST, SHORTEST, WHOLE, Source, cut, read_recording
@@ -33,12 +34,6 @@ NOISY = 1.6  # DNSMOS BAK; a clip below it is dropped
 NOISY_MEDIAN, REVERBERANT_MEDIAN = 3.0, 2.8  # DNSMOS BAK and SIG of all clips, below which a notice is given
 
 Progress = Callable[[str, float], None]
-
-
-class Hears(Protocol):
-    """A recogniser with word times, as `metrics.asr.WhisperRecognizer`."""
-
-    def hear(self, samples: npt.ArrayLike, sample_rate: int, language: str | None = None) -> Heard: ...
 
 
 @dataclass
@@ -76,7 +71,7 @@ def make_clips(
     out: Path,
     speaker: str,
     lang: str,
-    recognizer: Callable[[], Hears],
+    recognizer: Callable[[], WordRecognizer],
     progress: Progress,
 ) -> Tally:
     """Write out/KEY.tar, the clips of each recording with their words, and return what there is.
@@ -84,14 +79,14 @@ def make_clips(
     recognizer: loads the recogniser, for the first clip without a text. Raises ValueError if nothing is usable.
     """
     out.mkdir(parents=True, exist_ok=True)
-    heard: list[Hears] = []
+    recognizer = functools.cache(recognizer)  # loaded if it is needed, and once
     total = Tally()
     for number, source in enumerate(sources):
         progress(f"{number} of {len(sources)} recordings", number / len(sources))
         name = source.key.replace("/", "+")
         done = out / f"{name}.json"
         if not done.exists():
-            tally = _clips_of(source, out / f"{name}.tar", speaker, lang, recognizer, heard)
+            tally = _clips_of(source, out / f"{name}.tar", speaker, lang, recognizer)
             write_json(done, tally.to_dict())
         values = json.loads(done.read_text(encoding="utf-8"))
         total.kept += values["kept"]
@@ -105,7 +100,11 @@ def make_clips(
 
 
 def _clips_of(
-    source: Source, target: Path, speaker: str, lang: str, recognizer: Callable[[], Hears], heard: list[Hears]
+    source: Source,
+    target: Path,
+    speaker: str,
+    lang: str,
+    recognizer: Callable[[], WordRecognizer],
 ) -> Tally:
     tally = Tally()
     try:
@@ -131,9 +130,7 @@ def _clips_of(
                 tally.dropped[f"shorter than {SHORTEST:g} s"] += 1
                 continue
             if not text:
-                if not heard:
-                    heard.append(recognizer())
-                found = heard[0].hear(samples, SAMPLE_RATE, lang)
+                found = recognizer().transcribe_words(samples, SAMPLE_RATE, lang)
                 tally.transcribed += 1
                 if doubt := found.doubt():
                     tally.dropped[doubt] += 1

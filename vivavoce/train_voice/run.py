@@ -89,10 +89,9 @@ def train_voice(
     """Train a voice from a folder of recordings, and add it to the user's voices.
 
     folder: recordings of any length in any format that `recordings.read_recording` reads, with or without texts. out:
-    the folder of the run; the same call goes on with an interrupted one. bar: called for each stage but training, which
-    has a bar of its own; yields a function that is called with what is done and the part of the stage, 0 to 1. say:
-    called with lines for the user. recognizer: loads a recogniser with `hear` and
-    `transcribe`; None: Whisper, from the extra `eval`, if it is installed.
+    the folder of the run; the same call resumes an interrupted one. bar: called for each stage but training, which has
+    its own bar; yields a function that is called with what is done and the part of the stage, 0 to 1. say: called with
+    lines for the user. recognizer: loads a `WordRecognizer`; None: Whisper, from the extra `eval`, if it is installed.
     Raises ValueError for recordings that are unusable or too little, a name that is taken, and an `out` that holds
     another run; OSError if the disk fails.
     """
@@ -118,7 +117,7 @@ class _Run:
         self.base = fit.find_base(settings.base)
         fit.check_lang(self.base, settings.lang)
         self.recognizer = recognizer or self._whisper
-        self.can_hear = recognizer is not None or importlib.util.find_spec("faster_whisper") is not None
+        self.has_recognizer = recognizer is not None or importlib.util.find_spec("faster_whisper") is not None
         self._recognizer: Any = None
         self._bar, self._stage, self._title = bar, "", ""
         self._progress: Progress = _unseen
@@ -204,7 +203,7 @@ class _Run:
     def _make_clips(self) -> dict[str, Any]:
         settings = self.settings
         tally = clips.make_clips(
-            self.sources, self.out / "clips", settings.name, settings.lang, self._hearing, self.progress
+            self.sources, self.out / "clips", settings.name, settings.lang, self._loaded_recognizer, self.progress
         )
         line = f"{tally.kept} clips, {tally.seconds / 60:.1f} minutes"
         line += f", {tally.transcribed} of them transcribed by Whisper" if tally.transcribed else ""
@@ -287,7 +286,7 @@ class _Run:
         }
 
     def _listen(self, model: Path | None, run: Path) -> None:
-        """Speak a held-out recording's words with a checkpoint, to be heard beside it while training goes on.
+        """Speak a held-out recording's words with a checkpoint, to be heard beside it while training continues.
 
         model: its folder; None: the base model, which clones, and the recording itself.
         """
@@ -334,7 +333,7 @@ class _Run:
                         speech = tts.speak(sentence, voice, seed=seed, lang=self.settings.lang, retries=0)
                     return speech.samples, speech.sample_rate
 
-                errors = self._word_errors if self.can_hear else None
+                errors = self._word_errors if self.has_recognizer else None
                 write_json(part, choose.judge(name, speak, SENTENCES, ruler, errors).to_dict())
             judged.append(choose.Candidate.from_dict(json.loads(part.read_text(encoding="utf-8"))))
         before, after = judged[0], choose.best(judged[1:], judged[0])
@@ -463,7 +462,7 @@ class _Run:
         name = os.environ.get("VIVAVOCE_ASR") or self.settings.asr
         return asr.WhisperRecognizer(name, self.settings.lang, threads=self.settings.threads)
 
-    def _hearing(self) -> Any:
+    def _loaded_recognizer(self) -> Any:
         """Return the recogniser. Raises ValueError if the extra `eval` is missing."""
         if self._recognizer is None:
             self.progress("loading Whisper", 0.0)
@@ -471,7 +470,7 @@ class _Run:
         return self._recognizer
 
     def _word_errors(self, sentence: str, samples: Samples, rate: int) -> float:
-        heard = self._hearing().transcribe(samples, rate, self.settings.lang)
+        heard = self._loaded_recognizer().transcribe(samples, rate, self.settings.lang)
         return words.word_errors(sentence, heard, self.settings.lang).wer
 
 
