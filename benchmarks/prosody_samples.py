@@ -39,8 +39,8 @@ SEED = 1
 TEXT = "Please take the parcel to the office before noon."
 STRESSED = TEXT.replace("office", "[em]office[/em]")
 
-# The picture, in units of SVG: seconds to the right, octaves up
-WIDTH, HEIGHT, LOWEST, OCTAVES = 240, 60, 75.0, 2.5
+# The picture, in units of SVG: seconds to the right, semitones up
+WIDTH, HEIGHT, SEMITONES = 240, 60, 20.0
 HOP = 240  # samples at 24 kHz
 
 
@@ -79,14 +79,13 @@ ALL = (
 VOICES = {"celeste": ALL, "nash": tuple(s for s in ALL if s.name in ("plain", "higher", "lower", "wide", "emphasis"))}
 
 
-def line(samples: Samples, sample_rate: int, seconds: float, colour: str) -> str:
-    """Return the pitch of a waveform [S] as a path of SVG, `seconds` of which fill the width."""
-    hertz = frequencies(samples, sample_rate, HOP)
+def line(hertz: np.ndarray, sample_rate: int, seconds: float, middle: float, colour: str) -> str:
+    """Return a pitch [N] in Hz as a path of SVG: `seconds` fill the width, and `middle` in Hz is half way up."""
     paths, points = [], list[str]()
     for n, value in enumerate([*hertz, 0.0]):
         if value:
             x = n * HOP / sample_rate / seconds * WIDTH
-            y = HEIGHT * (1 - np.log2(value / LOWEST) / OCTAVES)
+            y = HEIGHT * (0.5 - 12 * np.log2(value / middle) / SEMITONES)
             points.append(f"{x:.1f} {y:.1f}")
         elif points:
             paths += [f"M{'L'.join(points)}"] * (len(points) > 2)
@@ -97,9 +96,11 @@ def line(samples: Samples, sample_rate: int, seconds: float, colour: str) -> str
 def draw(path: Path, plain: Samples, samples: Samples, sample_rate: int, title: str) -> None:
     """Draw the pitch of a sample, before that of the plain reading in grey; the plain reading fills two thirds."""
     seconds = 1.5 * len(plain) / sample_rate
+    own, changed = (frequencies(wave, sample_rate, HOP) for wave in (plain, samples))
+    middle = float(np.median(own[own > 0])) if own.any() else 100.0
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    lines = [line(plain, sample_rate, seconds, "#9998")] * (samples is not plain)
-    lines.append(line(samples, sample_rate, seconds, "#c2410c"))
+    lines = [line(own, sample_rate, seconds, middle, "#9998")] * (samples is not plain)
+    lines.append(line(changed, sample_rate, seconds, middle, "#c2410c"))
     drawn = f'<svg xmlns="http://www.w3.org/2000/svg" {size}><title>{title}</title>{"".join(lines)}</svg>\n'
     atomic_write(path, drawn.encode())
 
@@ -112,8 +113,8 @@ def row(shown: str, name: str) -> str:
 def make(tts: vivavoce.TTS, folder: Path, names: Sequence[str] | None) -> list[str]:
     """Write the samples `names`, or all, and return the lines of their tables."""
     lines = [
-        f"`python benchmarks/prosody_samples.py` makes these. The text is “{TEXT}” The curve is the pitch, from "
-        f"{LOWEST:.0f} to {LOWEST * 2**OCTAVES:.0f} Hz; grey is the voice's own reading.",
+        f"`python benchmarks/prosody_samples.py` makes these. The text is “{TEXT}” The curve is the pitch, "
+        f"{SEMITONES / 2:.0f} semitones up and down from the median of the voice's own reading, which is grey.",
     ]
     rate = tts.sample_rate
 

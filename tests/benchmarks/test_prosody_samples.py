@@ -30,7 +30,8 @@ def test_a_higher_sample_is_drawn_higher(tmp_path: Path) -> None:
         [float(y) for y in re.findall(r" ([\d.]+)[L\"M]", drawn)]
         for drawn in re.findall(r'd="([^"]*")', path.read_text(encoding="utf-8"))
     )
-    assert np.median(plain) - np.median(changed) == pytest.approx(60 * np.log2(4 / 3) / 2.5, abs=0.5)  # 60 high
+    assert np.median(plain) == pytest.approx(30, abs=0.5)  # of 60
+    assert np.median(plain) - np.median(changed) == pytest.approx(60 * 12 * np.log2(4 / 3) / 20, abs=0.5)
     assert path.stat().st_size < 6000
 
 
