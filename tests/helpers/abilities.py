@@ -21,6 +21,12 @@ class Lively(Spoken):
     code_rate = 25.0
 
 
+class Letters(Spoken):
+    """Can take the timing of a recording whose words are known, and nothing else."""
+
+    by_letters = True
+
+
 class Backwards(TTS):
     """Converts a recording by playing it backwards, in two pieces; with its text, plays its beginning."""
 
@@ -39,5 +45,8 @@ class Backwards(TTS):
 
 
 def able() -> dict[str, TTS]:
-    """Return the models of a worker: one as the bundled one, one that can more."""
-    return {"nanospeech": TTS(Spoken()), "lively": Backwards(Lively())}
+    """Return the models of a worker: one that can nothing special, and others."""
+    return {"nanospeech": TTS(Spoken()), "lively": Backwards(Lively()), "letters": Backwards(Letters())}
+
+
+MODELS = ("nanospeech", "lively", "letters")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from collections.abc import Iterator
 
 import httpx2
@@ -46,6 +48,13 @@ def test_a_recording_is_converted_as_long_as_it_was(server: Server) -> None:
     sent, _ = soundfile.read(io.BytesIO(recording(2.0)))
     assert np.abs(samples).max() > 0.5 * np.abs(sent.mean(1)).max()
     assert convert(server).headers["x-vivavoce-voice"] == "celeste"
+
+
+def test_a_conversion_can_be_sent_as_events(server: Server) -> None:
+    answer = convert(server, text="Good morning.", response_format="pcm", stream_format="sse", timestamps="true")
+    found = [json.loads(line.removeprefix("data: ")) for line in answer.text.split("\n\n") if line]
+    assert [event["type"] for event in found] == ["vivavoce.notice", "speech.audio.delta", "speech.audio.done"]
+    assert len(base64.b64decode(found[1]["audio"])) == 2 * 13_000
 
 
 def test_the_words_of_the_recording_reach_the_model(server: Server) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import stand_in_training
+from helpers.abilities import MODELS, able
 from helpers.own_voice import write_recordings
 from helpers.serving import Server, serving
 from helpers.tones import RATE
@@ -242,7 +243,7 @@ def test_what_was_generated_is_never_generated_again(page: Any, server: Server) 
 
 def test_seed_and_steps_are_under_more(page: Any, server: Server) -> None:
     expect(page.locator("#seed")).to_be_hidden()
-    page.click("summary")
+    page.click("#more > summary")
     page.fill("#seed", "-1")
     page.fill("#text", TEXT)
     page.click("#speak")
@@ -313,6 +314,217 @@ def test_stop_ends_the_making_and_the_sound(page: Any, server: Server) -> None:
     stopped, chunks = page.evaluate("[seek.value, heard.starts.length]")
     page.wait_for_timeout(600)
     assert page.evaluate("[seek.value, heard.starts.length]") == [stopped, chunks]
+
+
+# --- prosody ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def able_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose models can more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIVAVOCE_WHISPER", "base.pt")  # not read by the stand-ins
+        with serving(tmp_path_factory.mktemp("able"), able, models=MODELS) as started:
+            yield started
+
+
+def test_energy_and_pace_have_sliders_and_are_not_forgotten(page: Any, server: Server) -> None:
+    page.click("#prosody > summary")
+    for name, there in (("energy", True), ("pace", True), ("pitch", False), ("pitch_range", False), ("style", False)):
+        assert page.locator(f"#{name}").is_visible() == there
+    page.locator("#energy").fill("3")
+    page.locator("#pace").fill("0.9")
+    expect(page.locator("#energy-shown")).to_have_text("+3 dB")
+    expect(page.locator("#prosody-shown")).to_have_text("energy +3 dB, pace 0.9×")
+    say(page, TEXT)
+    first, made = downloaded(page), newest(page)
+    assert (made["energy"], made["pace"]) == (3, 0.9) and "pitch" not in made
+    samples, _ = soundfile.read(io.BytesIO(first), dtype="int16")
+    expected = np.frombuffer(server.post(TEXT, voice="celeste", seed=made["seed"], energy=3, pace=0.9).content, "<i2")
+    assert np.array_equal(samples, expected)
+    expect(page.locator("#history .hint")).to_contain_text("energy +3 dB · pace 0.9×")
+    page.click("#prosody-reset")
+    expect(page.locator("#prosody-reset")).to_be_hidden()
+    say(page, "Another one.")
+    assert "energy" not in newest(page)
+    page.reload()
+    page.click("#history li >> nth=1 >> text=Play again")
+    expect(page.locator("#status")).to_contain_text("stored in this browser")
+    expect(page.locator("#energy")).to_have_value("3")
+    assert downloaded(page) == first
+
+    page.locator("#speed").fill("-2")  # together slower than the model can
+    page.click("#speak")
+    expect(page.locator("#pace-error")).to_contain_text("speed is 0.25 and pace is 0.9")
+    page.locator("#pace").fill("1")
+    expect(page.locator("#pace-error")).to_be_empty()
+
+
+def test_a_model_with_conditions_has_all_sliders_and_styles(opened: Open, able_server: Server) -> None:
+    page = opened(able_server.url)
+    expect(page.locator("#model option")).to_have_count(3)
+    asked: list[dict[str, Any]] = []
+    page.on("request", lambda r: asked.append(r.post_data_json) if r.url.endswith("/v1/audio/speech") else None)
+    page.select_option("#model", "lively")
+    page.click("#prosody > summary")
+    for name in ("style", "pitch", "pitch_range", "energy", "pace"):
+        assert page.locator(f"#{name}").is_visible()
+    page.select_option("#style", "calm")
+    values = {"pitch": -0.5, "pitch_range": 0.8, "energy": -2, "pace": 0.92}
+    assert {name: float(page.locator(f"#{name}").input_value()) for name in values} == values
+    expect(page.locator("#prosody-shown")).to_have_text("calm")
+    expect(page.locator("#pitch-shown")).to_have_text("−0.5 semitones")
+    say(page, TEXT)
+    assert {name: asked[-1].get(name) for name in values} == values
+    page.locator("#pitch").fill("2")
+    expect(page.locator("#style")).to_have_value("own")
+    expect(page.locator("#prosody-shown")).to_contain_text("pitch +2 semitones, range 0.8×")
+    page.select_option("#style", "lively")
+    page.select_option("#style", "")
+    expect(page.locator("#prosody-shown")).to_be_empty()
+    page.locator("#pitch").fill("2")
+    page.locator("#pace").fill("0.9")
+    page.select_option("#model", "nanospeech")  # it follows no pitch
+    expect(page.locator("#prosody-shown")).to_have_text("pace 0.9×")
+    say(page, TEXT)
+    assert "pitch" not in asked[-1] and asked[-1]["pace"] == 0.9
+
+
+# --- voice conversion -------------------------------------------------------------------------------------------------
+
+
+def speech_file(folder: Path, seconds: float = 2.0) -> Path:
+    time = np.arange(round(seconds * RATE)) / RATE
+    path = folder / "somebody.wav"
+    soundfile.write(path, 0.3 * time / seconds * np.sin(2 * np.pi * 200 * time), RATE)
+    return path
+
+
+def test_a_recording_is_heard_in_another_voice(opened: Open, able_server: Server, tmp_path: Path) -> None:
+    page = opened(able_server.url)
+    page.click("#tab-convert")
+    expect(page.locator("#speaking")).to_be_hidden()
+    expect(page.locator("#converter option")).to_have_text(["lively", "letters"])
+    expect(page.locator("#target option")).to_have_count(5)
+    page.click("#convert")
+    expect(page.locator("#source-error")).to_contain_text("choose a file")
+    expect(page.locator("#source-consent-error")).to_contain_text("agrees")
+    expect(page.locator("#said-error")).to_be_empty()  # this model needs no words
+    wrong = {"name": "me.wav", "mimeType": "audio/wav", "buffer": b"<!doctype html>"}
+    page.set_input_files("#source-file", wrong)
+    expect(page.locator("#source-error")).to_contain_text("is not a recording")
+    page.set_input_files("#source-file", {**wrong, "buffer": b"RIFF and nothing"})
+    page.check("#source-consent")
+    expect(page.locator("#source-consent-error")).to_be_empty()
+    page.click("#convert")
+    expect(page.locator("#source-error")).to_contain_text("cannot be decoded", timeout=20_000)
+    assert page.locator("#converted").is_hidden()
+
+    page.set_input_files("#source-file", str(speech_file(tmp_path)))
+    expect(page.locator("#source-about")).to_have_text("somebody.wav")
+    page.select_option("#target", "orion")
+    page.evaluate("""() => {
+        window.played = 0;
+        const play = HTMLMediaElement.prototype.play;
+        HTMLMediaElement.prototype.play = function () { played++; return play.apply(this); };
+    }""")
+    page.click("#convert")
+    expect(page.locator("#convert-status")).to_contain_text("2.0 s of speech, converted in", timeout=20_000)
+    until(page, "played === 1 && Math.abs(document.getElementById('converted-player').duration - 2) < 0.05")
+    for format in ("wav", "mp3"):
+        page.select_option("#convert-format", format)
+        with page.expect_download() as download:
+            page.click("#convert-download")
+        assert download.value.suggested_filename == f"somebody orion.{format}"
+        samples, rate = soundfile.read(download.value.path())
+        assert len(samples) / rate == pytest.approx(2.0, abs=0.15)
+        assert np.abs(samples[: RATE // 4]).max() > 2 * np.abs(samples[3 * RATE // 4 : RATE]).max()
+    page.click("#tab-speak")
+    expect(page.locator("#text")).to_be_visible()
+    page.click("#tab-convert")
+    page.reload()
+    expect(page.locator("#convert")).to_be_visible()
+
+
+def test_the_words_of_a_recording_are_asked_for_where_they_are_needed(
+    opened: Open, able_server: Server, tmp_path: Path
+) -> None:
+    page = opened(able_server.url)
+    page.click("#tab-convert")
+    page.select_option("#converter", "letters")
+    expect(page.locator("#said-need")).to_have_text("(required by letters)")
+    page.set_input_files("#source-file", str(speech_file(tmp_path)))
+    page.check("#source-consent")
+    page.click("#convert")
+    expect(page.locator("#said-error")).to_contain_text("Write the words")
+    expect(page.locator("#said")).to_be_focused()
+    page.fill("#said", "Good morning.")
+    expect(page.locator("#said-error")).to_be_empty()
+    page.click("#convert")
+    expect(page.locator("#convert-status")).to_contain_text("0.5 s of speech", timeout=20_000)
+    expect(page.locator("#convert-notices")).to_have_text("pauses in the text have no effect")
+    page.fill("#said", "a" * 5_000)
+    page.click("#convert")
+    expect(page.locator("#said-error")).to_contain_text("this server accepts at most 4096", timeout=20_000)
+
+
+def test_a_voice_from_the_microphone_is_converted(opened: Open, able_server: Server) -> None:
+    page = opened(able_server.url, permissions=["microphone"])
+    page.click("#tab-convert")
+    page.click("#source-record")
+    expect(page.locator("#source-record-label")).to_have_text("Finish")
+    until(page, "parseFloat(document.getElementById('source-seconds').textContent) >= 1")
+    page.click("#tab-speak")  # the microphone is turned off
+    page.click("#tab-convert")
+    expect(page.locator("#source-record-label")).to_have_text("Record")
+    page.click("#source-record")
+    until(page, "parseFloat(document.getElementById('source-seconds').textContent) >= 1")
+    page.click("#source-record")
+    expect(page.locator("#source-about")).to_have_text("recording.wav")
+    page.check("#source-consent")
+    page.click("#convert")
+    expect(page.locator("#convert-status")).to_contain_text("converted in", timeout=20_000)
+
+
+def test_a_recording_that_is_too_large_is_refused_with_the_limit(
+    opened: Open, able_server: Server, tmp_path: Path
+) -> None:
+    page = opened(able_server.url)
+    page.click("#tab-convert")
+    page.set_input_files("#source-file", str(speech_file(tmp_path, 240.0)))
+    page.check("#source-consent")
+    page.click("#convert")
+    expect(page.locator("#source-error")).to_contain_text("this server accepts at most 10 MB", timeout=30_000)
+
+
+def test_the_new_parts_fit_a_phone_and_have_names_for_their_controls(
+    opened: Open, able_server: Server, tmp_path: Path
+) -> None:
+    page = opened(able_server.url, viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True)
+    wide = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+    page.select_option("#model", "lively")
+    page.tap("#prosody > summary")
+    page.select_option("#style", "calm")
+    page.locator("#pitch").fill("2")
+    assert page.evaluate(wide) == 360
+
+    def check_names() -> None:
+        for control in page.locator("button, input, select, textarea").all():
+            if control.is_visible():
+                box = control.bounding_box()
+                assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+                assert control.evaluate(
+                    "(e) => e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim()"
+                )
+
+    check_names()
+    page.tap("#tab-convert")
+    page.set_input_files("#source-file", str(speech_file(tmp_path)))
+    page.check("#source-consent")
+    page.tap("#convert")
+    expect(page.locator("#convert-status")).to_contain_text("converted in", timeout=20_000)
+    assert page.evaluate(wide) == 360
+    check_names()
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -387,12 +599,12 @@ def test_everything_is_reached_and_done_by_keys(page: Any) -> None:
     page.keyboard.press("ArrowRight")
     expect(page.locator("#voices input[value=luna]")).to_be_checked()
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id"))
         style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert style not in ("none", "hidden"), f"the focus on {reached[-1]} is not seen"
-    assert reached == ["sample-of-luna", "add", "speed", "model", "lang", "", "speak"]  # "": More
+    assert reached == ["sample-of-luna", "add", "speed", "model", "lang", "", "", "speak"]  # "": Prosody, More
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("generated in")
     assert newest(page)["voice"] == "luna"
@@ -709,5 +921,5 @@ def test_the_studio_fits_a_phone_has_names_for_its_controls_and_says_what_failed
             assert control.evaluate("(e) => e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim()")
 
 
-def test_a_page_of_a_server_without_a_studio_has_no_tab(page: Any) -> None:
+def test_a_page_without_other_parts_has_no_tabs(page: Any) -> None:
     expect(page.locator("#tabs")).to_be_hidden()

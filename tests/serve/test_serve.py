@@ -12,7 +12,7 @@ import httpx2
 import numpy as np
 import pytest
 import soundfile
-from helpers.abilities import able
+from helpers.abilities import MODELS, able
 from helpers.server_api import TEXT, add, client_of, events
 from helpers.serving import Server, request, serving
 from helpers.tones import RATE, SECONDS_PER_CHARACTER
@@ -200,13 +200,16 @@ def test_a_wrong_tag_is_left_out_with_a_notice(server: Server) -> None:
 
 def test_models_say_what_they_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIVAVOCE_WHISPER", "base.pt")  # not read before a recording is
-    with serving(tmp_path, able, models=("nanospeech", "lively")) as server, server.client() as client:
-        plain, lively = client.get("/v1/models").json()["data"]
+    with serving(tmp_path, able, models=MODELS) as server, server.client() as client:
+        plain, lively, letters = client.get("/v1/models").json()["data"]
         answer = server.post(TEXT, model="lively", pitch=2, pitch_range=1.3, energy=-3, pace=0.9)
     assert plain["prosody"] == ["energy", "pace"] and plain["styles"] == {} and plain["conversions"] == []
     assert lively["prosody"] == ["pitch", "pitch_range", "energy", "pace"]
     assert lively["styles"]["calm"] == {"pitch": -0.5, "pitch_range": 0.8, "energy": -2.0, "pace": 0.92}
-    assert lively["conversions"] == (["recording", "text"] if find_spec("torch") else [])
+    if find_spec("torch"):
+        assert lively["conversions"] == ["recording", "text"] and letters["conversions"] == ["text"]
+    else:
+        assert lively["conversions"] == letters["conversions"] == []
     assert answer.status_code == 200 and "x-vivavoce-not-followed" not in answer.headers
 
 

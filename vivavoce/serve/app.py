@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile
@@ -82,15 +82,15 @@ def create_app(service: Service, counts: Metrics, studio: APIRouter | None = Non
     browser = service.settings.browser_page
     if studio is not None:
         app.include_router(studio)
-    shown = [name for name, there in (("in-browser", browser), ("tabs", studio is not None)) if there]
+    shown = {"in-browser": bool(browser), "tab-studio": studio is not None}
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     def page() -> Response:
-        if not shown:
+        if not any(shown.values()):
             return FileResponse(STATIC / "index.html")
         text = (STATIC / "index.html").read_text(encoding="utf-8")
-        for name in shown:
-            text = text.replace(f'id="{name}" hidden', f'id="{name}"')
+        for name in (name for name, there in shown.items() if there):
+            text = text.replace(f'id="{name}" hidden', f'id="{name}" data-offered="true"')
         return HTMLResponse(text)
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
@@ -113,7 +113,7 @@ def _add_speech(app: FastAPI, service: Service) -> None:
 def _add_conversion(app: FastAPI, service: Service) -> None:
     decoding = anyio.CapacityLimiter(DECODERS)
 
-    @app.post("/v1/audio/convert", responses={200: _FILE}, response_class=Response)
+    @app.post("/v1/audio/convert", responses={200: _AUDIO}, response_class=Response)
     async def convert(
         request: Request,
         audio: Annotated[UploadFile, File(description="Speech of one person.")],
@@ -124,6 +124,8 @@ def _add_conversion(app: FastAPI, service: Service) -> None:
         seed: Annotated[int | None, Form(ge=0, lt=2**63)] = None,
         text: Annotated[str | None, Form(description="The words of the recording, of at most two minutes.")] = None,
         lang: Annotated[str | None, Form(max_length=20, description="The language of the text.")] = None,
+        stream_format: Annotated[Literal["audio", "sse"], Form()] = "audio",
+        timestamps: Annotated[bool, Form(description="As for /v1/audio/speech; there are words with a text.")] = False,
     ) -> Response:
         """Extension: speak a recording's words, at their times, in another voice.
 
@@ -137,6 +139,7 @@ def _add_conversion(app: FastAPI, service: Service) -> None:
             except ValueError as error:
                 raise ApiError(400, str(error), "audio", "unusable_recording") from None
         given = {"model": model or None, "voice": voice or None, "response_format": response_format, "seed": seed}
+        given |= {"stream_format": stream_format, "timestamps": timestamps}
         words = text if text and text.strip() else None
         asked = schemas.SpeechRequest.model_validate({"input": words or "a recording", "lang": lang or None, **given})
         if words is None:

@@ -183,7 +183,9 @@ class RequestGuard:
         return self.studio_limit if scope["path"].startswith("/v1/studio/") else self.form_limit
 
     def _too_large(self, scope: Scope, headers: Headers) -> ApiError:
-        return ApiError(413, f"the request has more than {self._limit(scope, headers)} bytes", code="request_too_large")
+        most = self._limit(scope, headers)
+        shown = f"{most / 1e6:.0f} MB" if most > 1e6 else f"{most / 1e3:.0f} kB"
+        return ApiError(413, f"the request is too large; this server accepts at most {shown}", code="request_too_large")
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """Return a `receive` that limits the size and the time of the body, whatever its Content-Length says."""

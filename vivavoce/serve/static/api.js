@@ -47,10 +47,20 @@ export async function book(file) {
   return (await ask("v1/books", { method: "POST", body: form })).json();
 }
 
+const EVENTS = { response_format: "pcm", stream_format: "sse", timestamps: true };
+
 /** Yields {samples: Int16Array} at 24 kHz, {words: [{word, start, end}]} and {notice} while they are generated. */
 export async function* speech(request, signal) {
-  const wish = { ...request, response_format: "pcm", stream_format: "sse", timestamps: true };
-  const response = await ask("v1/audio/speech", json(wish, signal));
+  yield* events(await ask("v1/audio/speech", json({ ...request, ...EVENTS }, signal)));
+}
+
+/** Yields a recording in another voice, as `speech`. form: audio, consent, voice, model and optionally text and lang. */
+export async function* conversion(form, signal) {
+  for (const [name, value] of Object.entries(EVENTS)) form.set(name, value);
+  yield* events(await ask("v1/audio/convert", { method: "POST", body: form, signal }));
+}
+
+async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -2,14 +2,17 @@
 
 import { Adding } from "./adding.js";
 import * as api from "./api.js";
-import { byId, clock, create, fail, save, show } from "./dom.js";
+import { Convert } from "./convert.js";
+import { byId, clock, create, fail, languageNames, save, show } from "./dom.js";
 import * as history from "./history.js";
 import { Player, RATE } from "./player.js";
+import { FIELDS as PROSODY, Prosody } from "./prosody.js";
 import { Reader } from "./reader.js";
 import { playSample, stopSample } from "./sample.js";
 import { wav } from "./sound.js";
 import * as store from "./store.js";
 import { Studio } from "./studio.js";
+import { Tabs } from "./tabs.js";
 import { Wave } from "./wave.js";
 import { Words } from "./words.js";
 
@@ -29,6 +32,7 @@ const FIELDS = {
   seed: "seed",
   steps: "steps",
   response_format: "download",
+  ...Object.fromEntries(PROSODY.map((name) => [name, name])),
 };
 
 const composer = byId("composer");
@@ -37,6 +41,9 @@ const wave = new Wave(byId("wave"));
 const words = new Words(byId("words"), (second) => seek(second));
 const adding = new Adding(added, refused);
 const reader = new Reader(readChapter, stop);
+const prosody = new Prosody();
+const convert = new Convert(refused);
+const tabs = new Tabs();
 
 let models = [];
 let voices = [];
@@ -84,6 +91,7 @@ function showVoices(choice) {
     return chip;
   });
   byId("voices").replaceChildren(...list);
+  convert.voices(voices);
 }
 
 async function playSampleOf(voice, button) {
@@ -124,11 +132,15 @@ function added(voice) {
   byId(`voice-of-${voice.id}`).focus();
 }
 
-function showLanguages(choice) {
-  const names = new Intl.DisplayNames(["en"], { type: "language" });
-  const known = models.find((model) => model.id === byId("model").value)?.languages ?? [];
+const chosenModel = () => models.find((model) => model.id === byId("model").value);
+
+/** Show what the chosen model can do. choice: of its languages. */
+function showModel(choice) {
+  const names = languageNames();
+  const known = chosenModel()?.languages ?? [];
   byId("lang").replaceChildren(...known.map((code) => new Option(names.of(code), code)));
   if (known.includes(choice)) byId("lang").value = choice;
+  prosody.offer(chosenModel());
 }
 
 /** Set the controls to the values of a history entry, as far as they still exist. */
@@ -137,7 +149,8 @@ function restore(entry) {
   byId("steps").value = entry.steps ?? "";
   showSpeed();
   if (models.some((model) => model.id === entry.model)) byId("model").value = entry.model;
-  showLanguages(entry.lang);
+  showModel(entry.lang);
+  prosody.set(entry);
   if (voices.some((voice) => voice.id === entry.voice)) showVoices(entry.voice);
 }
 
@@ -155,6 +168,7 @@ async function load() {
   showVoices(voices[0]?.id);
   countText();
   restore(history.entries()[0] ?? {});
+  if (convert.offer(models)) tabs.add("convert", "converting", { enter: () => {}, leave: () => convert.leave() });
   return true;
 }
 
@@ -167,8 +181,12 @@ function clearErrors() {
 /** Show an error beside the field it belongs to. */
 function report(error) {
   if (error.status === 401) refused(error);
-  else if (error instanceof api.ApiError) fail(FIELDS[error.param] ?? "form", error.message);
-  else {
+  else if (error instanceof api.ApiError) {
+    const field = FIELDS[error.param] ?? "form";
+    fail(field, error.message);
+    const details = byId(`${field}-error`).closest("details");
+    if (details) details.open = true;
+  } else {
     fail("form", "Something went wrong in this page; see the browser's console.");
     console.error(error);
   }
@@ -216,6 +234,7 @@ async function perform(parts, seed) {
     if (doing.signal.aborted) return false;
     const began = performance.now();
     const settings = { model: byId("model").value, voice: chosenVoice(), speed: speed(), lang: byId("lang").value, seed };
+    Object.assign(settings, prosody.values);
     if (byId("steps").value) settings.steps = Number(byId("steps").value);
     const stored = [];
     for (const [index, part] of parts.entries()) {
@@ -429,7 +448,7 @@ function refused(error) {
 /** Show the length of the text. Returns whether it is too long for the server. */
 function countText() {
   const count = [...byId("text").value].length;
-  const limit = models.find((model) => model.id === byId("model").value)?.max_characters ?? Infinity;
+  const limit = chosenModel()?.max_characters ?? Infinity;
   const number = (value) => value.toLocaleString("en");
   const of = count > 0.8 * limit ? ` of ${number(limit)}` : "";
   show("text-count", count ? `${number(count)}${of} character${count === 1 && !of ? "" : "s"}` : "");
@@ -475,10 +494,10 @@ byId("play").addEventListener("click", toggle);
 byId("seek").addEventListener("input", ({ target }) => seek(Number(target.value)));
 byId("download").addEventListener("click", download);
 byId("speed").addEventListener("input", showSpeed);
-byId("model").addEventListener("change", () => showLanguages(byId("lang").value));
+byId("model").addEventListener("change", () => showModel(byId("lang").value));
 byId("add").addEventListener("click", () => adding.open(models.filter((m) => m.needs_transcript).map((m) => m.id)));
 byId("text").addEventListener("input", countText);
-for (const id of ["seed", "steps"]) byId(id).addEventListener("input", () => fail(id, ""));
+for (const id of ["seed", "steps", ...PROSODY]) byId(id).addEventListener("input", () => fail(id, ""));
 byId("example").addEventListener("click", () => {
   byId("text").value = EXAMPLES[Math.floor(Math.random() * EXAMPLES.length)];
   countText();
@@ -493,9 +512,11 @@ byId("clear").addEventListener("click", () => {
 new ResizeObserver(refresh).observe(byId("wave"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
 
-if (!byId("tabs").hidden) {
+tabs.add("speak", "speaking", { enter: () => {}, leave: stop });
+if (byId("tab-studio").dataset.offered) {
   const studio = new Studio({
     refused,
+    tabs,
     /** Choose a voice that the studio has made, and show where it speaks. */
     async use(name) {
       voices = await api.voices();
@@ -504,7 +525,6 @@ if (!byId("tabs").hidden) {
       show("voice-status", `The voice ${name} was added.`);
       byId("text").focus();
     },
-    leave: stop,
   });
   byId("key-form").addEventListener("submit", async () => (await loading) && studio.load());
 }

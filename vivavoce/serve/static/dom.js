@@ -21,6 +21,9 @@ export function create(tag, name, ...children) {
   return element;
 }
 
+/** Names of languages in English: `languageNames().of("fr")` is "French". */
+export const languageNames = () => new Intl.DisplayNames(["en"], { type: "language" });
+
 /** 75.2 → "1:15". */
 export function clock(seconds) {
   const whole = Math.floor(seconds);

@@ -1,11 +1,12 @@
 // Texts and settings that were spoken before, stored in this browser only. The seed makes a text sound the same again.
 
 import { create } from "./dom.js";
+import { FIELDS, described } from "./prosody.js";
 
 const STORAGE_KEY = "vivavoce.history";
 const MAX_ENTRIES = 50;
 
-/** Returns [{text, voice, voiceName, speed, model, lang, seed, steps, when}], newest first. */
+/** Returns [{text, voice, voiceName, speed, model, lang, seed, steps, when, …fields of prosody}], newest first. */
 export function entries() {
   try {
     const found = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "[]");
@@ -29,7 +30,8 @@ export function clear() {
 }
 
 function same(a, b) {
-  return ["text", "voice", "speed", "model", "lang", "seed", "steps"].every((name) => a[name] === b[name]);
+  const names = ["text", "voice", "speed", "model", "lang", "seed", "steps", ...FIELDS];
+  return names.every((name) => a[name] === b[name]);
 }
 
 function store(list) {
@@ -45,7 +47,8 @@ export function listItem(entry, actions) {
   const when = new Date(entry.when);
   const day = when.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
   const time = when.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
-  const about = [entry.voiceName, entry.speed === 1 ? "" : `${entry.speed}×`, time].filter(Boolean).join(" · ");
+  const speed = entry.speed === 1 ? "" : `${entry.speed}×`;
+  const about = [entry.voiceName, speed, ...described(entry), time].filter(Boolean).join(" · ");
   const short = entry.text.slice(0, 60);
   const button = (style, text, label, action) => {
     const element = create("button", style, text);

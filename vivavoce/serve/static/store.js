@@ -1,6 +1,8 @@
 // Speech that was generated, and the open book, in this browser's IndexedDB. Playing it again needs no server.
 // Without IndexedDB (private windows of some browsers), everything works and nothing is stored.
 
+import { FIELDS } from "./prosody.js";
+
 const NAME = "vivavoce";
 const SPEECH = "speech"; // {key, samples: Int16Array, words, notices, bytes, when}
 const BOOK = "book"; // one entry: {key: BOOK, title, chapters, at}
@@ -34,8 +36,10 @@ async function run(store, mode, work) {
 }
 
 /** The same request always sounds the same, because it has a seed. */
-export function keyOf({ input, model, voice, speed, lang, seed, steps }) {
-  return JSON.stringify([input, model, voice, speed, lang, seed, steps ?? null]);
+export function keyOf(request) {
+  const { input, model, voice, speed, lang, seed, steps } = request;
+  const prosody = FIELDS.filter((name) => name in request).map((name) => [name, request[name]]);
+  return JSON.stringify([input, model, voice, speed, lang, seed, steps ?? null, ...prosody]);
 }
 
 /** Returns {samples, words, notices} of an earlier request, or undefined. */

@@ -6,7 +6,7 @@ import { Recorder } from "./recorder.js";
 import { isRecording, readable, toInt16, wav } from "./sound.js";
 import { showTraining } from "./training.js";
 
-const STORED = "vivavoce.studio"; // which part of the page was open, and which voice
+const STORED = "vivavoce.studio"; // which voice was shown
 const POLL = 1000; // milliseconds
 const LONGEST = 60; // seconds of a sentence
 const FIELDS = { consent: "training-consent", minutes: "training-minutes", licence: "training-licence", audio: "take" };
@@ -20,12 +20,10 @@ export class Studio {
   #limits = {};
   #audio = new Audio();
 
-  /** page: refused(error), use(name) and leave() of the other part of the page. */
+  /** page: tabs, refused(error) and use(name) of the other part of the page. */
   constructor(page) {
     this.page = page;
     const on = (id, event, work) => byId(id).addEventListener(event, (it) => this.#try(work, it));
-    on("tab-speak", "click", () => this.#open(false));
-    on("tab-studio", "click", () => this.#open(true));
     on("project", "change", ({ target }) => this.#choose(target.value));
     on("project-form", "submit", (event) => (event.preventDefault(), this.#create()));
     on("project-delete", "click", () => this.#delete());
@@ -51,8 +49,7 @@ export class Studio {
     for (const id of ["training-consent", "training-minutes", "training-licence", "project-name"]) {
       byId(id).addEventListener("input", () => fail(id, ""));
     }
-    const before = JSON.parse(localStorage.getItem(STORED) ?? "{}");
-    if (before.open) this.#try(() => this.#open(true));
+    page.tabs.add("studio", "studio", { enter: () => this.#try(() => this.load()), leave: () => this.#leave() });
   }
 
   /** Read the voices of the studio, and show the one that was shown before. */
@@ -84,22 +81,14 @@ export class Studio {
     }
   }
 
-  async #open(shown) {
-    this.page.leave();
-    byId("studio").hidden = !shown;
-    byId("speaking").hidden = shown;
-    for (const [id, current] of [["tab-studio", shown], ["tab-speak", !shown]]) {
-      if (current) byId(id).setAttribute("aria-current", "page");
-      else byId(id).removeAttribute("aria-current");
-    }
-    this.#remember();
+  #leave() {
     clearTimeout(this.#timer);
     this.#audio.pause();
-    if (shown) await this.load();
+    if (this.#recorder) this.#try(() => this.#finish());
   }
 
   #remember() {
-    localStorage.setItem(STORED, JSON.stringify({ open: !byId("studio").hidden, name: this.#project?.name }));
+    localStorage.setItem(STORED, JSON.stringify({ name: this.#project?.name }));
   }
 
   #path(rest = "") {
@@ -362,7 +351,7 @@ export class Studio {
 
   async #use() {
     const name = this.#project.name;
-    await this.#open(false);
+    await this.page.tabs.open("speak");
     await this.page.use(name);
   }
 
