@@ -144,6 +144,8 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags, ray:
     """Measure speech: word errors, skipped and repeated words, speaker similarity, DNSMOS, speaking rate."""
     from vivavoce.evaluate import run as evaluation
 
+    if (cluster := ray.cluster()) is not None and how.threads is not None:
+        raise ValueError("--threads is for one machine; with --ray, each worker scores one clip at once")
     request = evaluation.Request(
         tuple(subject.what),
         sentences=tuple(subject.sentences or ()),
@@ -168,7 +170,7 @@ def evaluate(subject: SubjectFlags, sampling: SamplingFlags, how: RunFlags, ray:
     report = evaluation.Report(request)
     try:
         with sampling.named():
-            evaluation.evaluate(request, report, ray.cluster())
+            evaluation.evaluate(request, report, cluster)
     finally:  # what was scored before Ctrl-C or an error is reported, too
         report.show()
         if how.json is not None and report.tables:
@@ -415,9 +417,14 @@ def wyoming(flags: WyomingFlags, model: ModelFlags) -> None:
     from vivavoce.synthesis.tts import load
 
     get_voice(flags.voice)
+    announced = None
+    if flags.announce:
+        with requires("zeroconf", "announce"):
+            from vivavoce.serve import announce
+        announced = announce.announced(announce.service(flags.uri))
     with progress_bar("loading the model"):
         tts = load(**model.given())
-    wyoming_server.serve(tts, flags.uri, flags.voice)
+    wyoming_server.serve(tts, flags.uri, flags.voice, announced)
 
 
 @app.command("mcp", cls=Command)

@@ -124,6 +124,14 @@ class WyomingFlags(Flags):
         ),
     ] = "tcp://127.0.0.1:10200"
     voice: Annotated[str, typer.Option(help="Voice for requests that name none.")] = DEFAULTS.voice
+    announce: Annotated[
+        bool,
+        typer.Option(
+            "--announce",
+            help="Announce the service on the local network, so that Home Assistant finds it by itself; needs "
+            "vivavoce[announce].",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from importlib import metadata
 from typing import Any
 
@@ -176,15 +177,22 @@ def _installed() -> bool:
     return True
 
 
-def serve(tts: TTS, uri: str, voice: str) -> None:
-    """Serve at tcp://HOST:PORT or unix://PATH until Ctrl-C. Raises ValueError if the address cannot be used."""
+def serve(tts: TTS, uri: str, voice: str, announced: AbstractAsyncContextManager[str] | None = None) -> None:
+    """Serve at tcp://HOST:PORT or unix://PATH until Ctrl-C. Raises ValueError if the address cannot be used.
+
+    announced: as `announce.announced`, entered once the service listens.
+    """
     get(voice)
     lock = threading.Lock()  # one text at a time: the model is one
 
     async def run() -> None:
         server = AsyncServer.from_uri(uri)
         print(f"listening at {uri} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-        await server.run(lambda *streams: Handler(tts, voice, lock, *streams))
+        async with contextlib.AsyncExitStack() as stack:
+            if announced is not None:
+                name = await stack.enter_async_context(announced)
+                print(f"announced on the local network as {name}", file=sys.stderr, flush=True)
+            await server.run(lambda *streams: Handler(tts, voice, lock, *streams))
 
     try:
         asyncio.run(run())
