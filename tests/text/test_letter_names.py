@@ -6,14 +6,15 @@ import pytest
 
 from vivavoce.text import Change, normalise
 from vivavoce.text.letter_names import NAMES, plain
+from vivavoce.text.phones import PhoneDictionary
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("The CEO of IBM", "The see ee oh of I bee em"),
+        ("The CEO of IBM", "The see ee owe of I bee em"),
         ("in room B-12 and gate A9", "in room bee twelve and gate ay nine"),
-        ("The U.S. GDP grew in Q3.", "The you-ess gee dee pee grew in kew three."),
+        ("The U.S. GDP grew in Q3.", "The you-ess gee dee pee grew in cue three."),
         ("Not in the U.S.", "Not in the you-ess."),
         ("X-rays by e-mail, to W3C's T-shirt man", "ex-rays by ee-mail, to double-you three see's tee-shirt man"),
         ("NASA's JPL's man", "NASA's jay pee ell's man"),
@@ -50,6 +51,14 @@ def test_each_change_is_told_once_and_a_second_time_changes_nothing() -> None:
     )
     assert plain(text) == (text, [])
     assert [plain(letter)[0] for letter in "bcdz"] == ["bee", "see", "dee", "zee"] and len(NAMES) == 26
+
+
+def test_the_dictionary_has_phones_for_the_names_of_letters() -> None:
+    dictionary = PhoneDictionary.load("en")
+    assert dictionary is not None
+    unknown = [name for name in NAMES.values() for part in name.split("-") if dictionary.find(part) is None]
+    assert unknown == []
+    assert dictionary.find("ee") == ("ˈi",) and dictionary.find("ees") == ("ˈi", "z")
 
 
 def test_numbers_have_no_hyphens() -> None:

@@ -10,9 +10,11 @@ import re
 
 from vivavoce.text.characters import Change, after, before
 
-# English words, or spellings in their manner. American and British English share all but "zee".
-_SAID = "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee kew are ess tee you vee double-you ex why zee"
+# English words whose phones the dictionary has, or spellings in their manner, whose phones `PHONES` has: a letter alone
+# is too short for a model to guess. American and British English share all but "zee".
+_SAID = "ay bee see dee ee eff gee aitch eye jay kay ell em en owe pee cue are ess tee you vee double-you ex why zee"
 NAMES = dict(zip("abcdefghijklmnopqrstuvwxyz", _SAID.split(), strict=True))
+PHONES = {"ay": ("ˈA",), "ee": ("ˈi",)}
 
 # "U.S.", the initialisms that `normalise` leaves as written, and single letters; not initials ("J. Edgar"), "p.m.",
 # "O'Neil", "don't" or "'n'". "FBI" is absent because the training corpus has it.

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce.config import ASSETS
+from vivavoce.text.letter_names import PHONES
 from vivavoce.text.pronunciation import INFLECTIONS, STRESS, WORD, inflection, split_phones
 
 Placed = tuple[tuple[str, ...], ...]  # phones of each letter, at most two
@@ -42,7 +43,7 @@ class PhoneDictionary:
     def __init__(self, lines: bytes, costs: Mapping[str, Mapping[str, float]], inflected: bool = False):
         """lines: WORD, tab, phones, newline, sorted by the bytes of the word. costs: by letter, then by its phones.
 
-        inflected: whether to derive English plurals, possessives and past tenses.
+        inflected: whether to derive English plurals, possessives and past tenses, and to know the names of letters.
         """
         self._lines, self._inflected = lines, inflected
         self._costs = {
@@ -66,12 +67,14 @@ class PhoneDictionary:
     def find(self, word: str) -> tuple[str, ...] | None:
         """Return the phones of a lower-case word, or None if it is unknown."""
         phones = self._find(word)
+        if phones is None and self._inflected and word in PHONES:
+            return PHONES[word]
         if phones is None and self._inflected:
             for ending, stems, voiced, voiceless, syllable in INFLECTIONS:
                 if not word.endswith(ending) or word.endswith("ss"):
                     continue
                 for stem in stems:
-                    base = self._find(word.removesuffix(ending) + stem)
+                    base = self._find(stemmed := word.removesuffix(ending) + stem) or PHONES.get(stemmed)
                     if base:
                         return (*base, *inflection(base[-1], voiced, voiceless, syllable))
         return phones
