@@ -27,7 +27,7 @@ class Recipe:
     """The modules of recipes/corpus, which need no teacher to be imported."""
 
     def __init__(self) -> None:
-        for name in ("make", "teacher", "teacher_hibari", "judged", "lists", "words", "human", "prosody"):
+        for name in ("make", "teacher", "teacher_hibari", "judged", "lists", "words", "human", "prosody", "shifted"):
             setattr(self, name, importlib.import_module(name))
 
     def __getattr__(self, name: str) -> ModuleType:
@@ -478,3 +478,30 @@ def test_an_unsure_transcript_is_left_out(
 ) -> None:
     heard = recipe.human.Transcript(text, [("w", 0.0, 0.1)] * len(probabilities), probabilities)
     assert recipe.human.doubt(heard) == reason
+
+
+def test_a_changed_recording_is_as_loud_and_as_high_as_its_label_says(recipe: Recipe) -> None:
+    shifted, prosody, rate = recipe.shifted, recipe.prosody, 24_000
+    hum = 0.1 * np.sin(2 * np.pi * 150 * np.arange(rate) / rate).astype(np.float32)
+    labels = prosody.Labels(prosody.Controls(energy=6.0), phrase=(1, 2, prosody.Controls(energy=-6.0)))
+    made = shifted.changed(hum, rate, *shifted.curves(labels, [0.5, 1.0], 1.0))
+    for part, factor in ((made[4_800:9_600], 2.0), (made[14_400:19_200], 0.5)):
+        assert np.abs(part).max() == pytest.approx(0.1 * factor, rel=0.03)
+    assert shifted.labels_of("en-000007", 9) == shifted.labels_of("en-000007", 9)
+    assert shifted.labels_of("en-000007", 9).whole.pace == 1.0
+
+    pytest.importorskip("parselmouth")
+    buzz = np.tile(np.exp(-np.arange(160) / 20).astype(np.float32), 150)  # 150 Hz
+    labels = prosody.Labels(prosody.Controls(pitch=3.0))
+    made = shifted.changed(0.1 * buzz, rate, *shifted.curves(labels, [0.5, 1.0], 1.0))
+    middle = made[6_000:18_000]
+    high = np.fft.rfftfreq(len(middle), 1 / rate)[np.abs(np.fft.rfft(middle - middle.mean())).argmax()]
+    assert min(abs(high / (150 * 2**0.25) - n) for n in (1, 2, 3)) < 0.05
+
+
+def test_a_shard_that_is_missing_is_named(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shifted.py", str(tmp_path / "none.tar"), "--out", str(tmp_path / "out")])
+    assert recipe.shifted.main() == 2
+    assert f"{tmp_path / 'none.tar'}: no such file" in capsys.readouterr().err

@@ -1,0 +1,155 @@
+"""Recordings with another pitch, range, energy and emphasis, from shards that are there already.
+
+    pip install praat-parselmouth
+    python recipes/corpus/shifted.py corpus/en-train-*.tar --out prosody --speakers luna,nash,orion,rhea
+
+Kokoro makes a second of speech a second, so an hour with known prosody takes an hour for each voice. Recordings of the
+same voice can be changed in much less: Praat (GPL, a tool of this recipe, not of the package) measures the pitch and
+puts the periods at other distances, overlapped and added (PSOLA; Moulines and Charpentier 1990,
+doi:10.1016/0167-6393(90)90021-Z), which keeps the formants. The labels are those of `make.py shards --prosody`, except
+that the pace stays, and an emphasised word is higher and louder but not longer. Lines that a label leaves as they are
+keep their sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from make import progress, tar
+from prosody import STRESS_ENERGY, STRESS_PITCH, WIDEST, Controls, Curve, Labels, draw
+
+from vivavoce.audio.files import atomic_write
+from vivavoce.config import BUILTIN_VOICES
+from vivavoce.data.samples import Report, audio_of, raw_samples
+
+LOWEST, HIGHEST = 60.0, 500.0  # Hz, of the pitch
+GRID = 0.01  # s between the points of a curve
+RAMP = 0.02  # s over which a control changes at a word's edge
+
+
+def labels_of(key: str, words: int) -> Labels:
+    """Draw the labels of a line; the same key always gets the same ones."""
+    labels = draw(f"shifted {key}", 0, words)
+    phrase = labels.phrase and (*labels.phrase[:2], dataclasses.replace(labels.phrase[2], pace=1.0))
+    return dataclasses.replace(labels, whole=dataclasses.replace(labels.whole, pace=1.0), phrase=phrase)
+
+
+def curves(labels: Labels, ends: Sequence[float], seconds: float) -> tuple[Curve, Curve, Curve]:
+    """Return the change of pitch in semitones, the factor on the range and the gain in dB, every GRID seconds.
+
+    ends: of each word, in seconds. A word's controls last from the end of the word before it.
+    """
+    times = np.arange(round(seconds / GRID) + 1) * GRID
+    word = np.minimum(np.searchsorted(np.asarray(ends), times, side="right"), len(ends) - 1)
+    each = []
+    for number in range(len(ends)):
+        controls: Controls = labels.of_word(number)
+        stressed = number in labels.stress
+        pitch, energy = (STRESS_PITCH, STRESS_ENERGY) if stressed else (0.0, 0.0)
+        each.append((controls.pitch + pitch, controls.range, controls.energy + energy))
+    size = 2 * round(RAMP / GRID) + 1
+    smooth = np.ones(size) / size
+    pitch, wide, gain = (
+        np.convolve(np.pad(row, size // 2, mode="edge"), smooth, "valid").astype(np.float32)
+        for row in np.array(each)[word].T
+    )
+    return pitch, wide, gain
+
+
+def changed(samples: Curve, sample_rate: int, shift: Curve, wide: Curve, gain: Curve) -> Curve | None:
+    """Return `samples` [S] with the curves of `curves`; None where Praat finds no pitch."""
+    made: Curve = samples
+    if np.abs(shift).max() > 0.05 or np.abs(wide - 1).max() > 0.01:
+        import parselmouth
+        from parselmouth.praat import call
+
+        sound = parselmouth.Sound(samples.astype(np.float64), sample_rate)
+        manipulation = call(sound, "To Manipulation", GRID, LOWEST, HIGHEST)
+        tier = call(manipulation, "Extract pitch tier")
+        count = call(tier, "Get number of points")
+        if not count:
+            return None
+        times = np.array([call(tier, "Get time from index", i + 1) for i in range(count)])
+        semitones = 12 * np.log2([call(tier, "Get value at index", i + 1) for i in range(count)])
+        at = np.arange(len(shift)) * GRID
+        mean = float(np.median(semitones))
+        moved = np.clip((semitones - mean) * np.interp(times, at, wide), -WIDEST, WIDEST)
+        new = 2 ** ((mean + moved + np.interp(times, at, shift)) / 12)
+        other = call("Create PitchTier", "changed", 0, sound.duration)
+        for time, value in zip(times, np.clip(new, 40, 700), strict=True):
+            call(other, "Add point", float(time), float(value))
+        call([other, manipulation], "Replace pitch tier")
+        made = call(manipulation, "Get resynthesis (overlap-add)").values[0].astype(np.float32)[: len(samples)]
+        made = np.pad(made, (0, len(samples) - len(made)))
+    middles = np.arange(len(gain)) * GRID * sample_rate
+    return made * (10 ** (np.interp(np.arange(len(made)), middles, gain) / 20)).astype(np.float32)
+
+
+def shifted(shard: Path, speakers: Sequence[str], report: Report) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield the key and the files of each changed utterance of a shard."""
+    for sample in raw_samples([str(shard)], report):
+        files: dict[str, Any] = dict(sample.files)
+        meta = json.loads(files["json"])
+        words = meta.get("words") or []
+        if meta.get("speaker") not in speakers or "prosody" in meta or len(words) != len(meta["text"].split()):
+            continue
+        labels = labels_of(sample.key, len(words))
+        samples, rate = soundfile.read(io.BytesIO(audio_of(files)), dtype="float32")
+        made = changed(samples, rate, *curves(labels, [end for _, _, end in words], len(samples) / rate))
+        if made is None:
+            report.skipped["no pitch"] += 1
+            continue
+        peak = float(np.abs(made).max())
+        if peak > 0.99:
+            labels, made = labels.quieter(0.99 / peak), made * np.float32(0.99 / peak)
+        sound = io.BytesIO()
+        soundfile.write(sound, made, rate, format="FLAC", subtype="PCM_16")
+        meta |= labels.meta()
+        yield f"shifted-{sample.key}", {"flac": sound.getvalue(), "json": json.dumps(meta, ensure_ascii=False).encode()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", nargs="+", type=Path, metavar="SHARD.tar")
+    parser.add_argument("--out", required=True, type=Path, help="folder for shifted-NAME.tar of each shard")
+    parser.add_argument(
+        "--speakers", default=",".join(BUILTIN_VOICES), help="whose recordings are changed (the built-in voices)"
+    )
+    args = parser.parse_args()
+    report = Report()
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        todo = [(shard, args.out / f"shifted-{shard.name}") for shard in args.shards]
+        missing = next((shard for shard, _ in todo if not shard.is_file()), None)
+        if missing:
+            raise ValueError(f"{missing}: no such file")
+        with progress("shards", len(todo)) as advance:
+            for shard, out in todo:
+                if not out.exists():
+                    made = dict(shifted(shard, args.speakers.split(","), report))
+                    if not made:
+                        raise ValueError(f"{shard}: no recording of {args.speakers} with the times of its words in it")
+                    atomic_write(out, tar(made))
+                    print(f"{out}: {len(made)} recordings", file=sys.stderr)
+                advance()
+        for why, times in report.skipped.items():
+            print(f"{times} left out: {why}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"shifted.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
