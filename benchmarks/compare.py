@@ -39,7 +39,7 @@ PACKAGES = {
     "kokoro": ["kokoro-onnx"],
     "pocket": ["pocket-tts"],
 }
-SYSTEMS = {name: name for name in PACKAGES} | {"vivavoce-int8": "vivavoce"}  # system -> its environment
+SYSTEMS = {name: name for name in PACKAGES} | {"vivavoce-float32": "vivavoce"}  # system -> its environment
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 

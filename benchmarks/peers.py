@@ -99,7 +99,7 @@ def pocket() -> Speaker:
 
 SYSTEMS: dict[str, Callable[..., Speaker]] = {
     "vivavoce": vivavoce,
-    "vivavoce-int8": lambda: vivavoce(dtype="int8"),
+    "vivavoce-float32": lambda: vivavoce(dtype="float32"),
     "vivavoce-torch": lambda: vivavoce(backend="torch", device="cpu"),
     "piper": piper,
     "hibari": hibari,

@@ -74,6 +74,8 @@ SMALLER = {
 # Commands that are not run, and why.
 NOT_RUN = {
     r"docker": "needs Docker",
+    r"python benchmarks/compare\.py": "installs other systems",
+    r"python recipes/corpus/(make\.py wavs|voicing\.py)": "needs Kokoro-82M",
     r"sudo |cp deploy|launchctl ": "changes the system; tests/deploy checks the files",
     r"python -m venv": "takes long, and needs the network afterwards",
     r"git clone|cd ": "needs the network and a shell",

@@ -52,6 +52,8 @@ export class Speech {
     if (this.about.model.phones?.length) {
       channels.phones = of(this.phones.ids(read), [1, ids.length, 2], "int64");
     }
+    // Pitch, range, energy, pace, emphasis and "not told" of each character, where the model reads them: all neutral.
+    channels.prosody = of(new Float32Array(6 * ids.length), [1, ids.length, 6]);
     const durations = (await this.run("durations", {text: text_, speaker, ...channels})).slice();
     const inner = durations.slice(1, -1).reduce((sum, frames) => sum + frames, 0);
     const slower = Math.max(1, LEAST_FRAMES / Math.max(1, inner));

@@ -303,7 +303,7 @@ def test_wavs_go_on_where_they_were_stopped(
     arguments = ["make.py", "wavs", str(taught), "--sentences", str(sentences), "--voices", "luna,blend-160"]
     monkeypatch.setattr(sys, "argv", arguments)
     assert make.main() == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "resumes" in capsys.readouterr().err
     assert sorted(str(p.relative_to(taught)) for p in taught.glob("*/*")) == [
         "blend-160/001.txt", "blend-160/001.wav", "luna/001.txt", "luna/001.wav",
     ]  # fmt: skip
