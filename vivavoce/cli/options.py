@@ -190,16 +190,14 @@ class SamplingFlags(FlowFlags):
     ] = None
     pitch: Annotated[
         float | None,
-        typer.Option(
-            **PITCH, help="Semitones above or below the voice's own pitch, such as +2st. Not with the bundled models."
-        ),
+        typer.Option(**PITCH, help="Semitones above or below the voice's own pitch, such as +2st."),
     ] = None
     pitch_range: Annotated[
         float | None,
         typer.Option(
             "--range",
             **RANGE,
-            help="How far the pitch moves: 0.6 is flat, 1.5 very lively (default: 1). Not with the bundled models.",
+            help="How far the pitch moves: 0.6 is flat, 1.5 very lively (default: 1).",
         ),
     ] = None
     energy: Annotated[float | None, typer.Option(**ENERGY, help="Louder or softer, -12 to 8 dB, such as +3dB.")] = None
