@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_line import vivavoce
 from helpers.evaluation import shard
 from helpers.evaluation_engine import load_fakes, load_tones
 from helpers.ray_cluster import ray_cluster
@@ -112,3 +113,13 @@ def test_ray_that_is_missing_or_does_not_answer_is_one_line(run: Run, monkeypatc
     with pytest.raises(ValueError, match=r"pip install vivavoce\[ray\]|no connection") as error:
         run(RayCluster("127.0.0.1:1"))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [("--ray auto --threads 2", "--threads is for one machine"), ("--resources CPU=2", "--resources needs --ray")],
+)
+def test_flags_that_contradict_each_other_are_one_line(flags: str, complaint: str, capsys: Any) -> None:
+    assert vivavoce("evaluate", "nanospeech", "--sentences", "list.txt", *flags.split()) == 2
+    error = capsys.readouterr().err
+    assert complaint in error and error.count("\n") == 1
