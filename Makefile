@@ -117,7 +117,7 @@ $(VENV)/.serve: $(VENV)/.base
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch
-	$(PIP) install -q -c constraints.txt -e '.[train,onnx-export,serve,client,wyoming,mcp,documents,aac,parquet,docs,notebook,test,mlx]'
+	$(PIP) install -q -c constraints.txt -e '.[train,onnx-export,serve,client,wyoming,announce,mcp,documents,aac,parquet,docs,notebook,test,mlx]'
 	@touch $@
 
 $(VENV)/.page: $(VENV)/.test

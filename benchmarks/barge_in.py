@@ -25,7 +25,8 @@ from common import parser
 
 from vivavoce import client
 
-TEXT = "The road was empty, and they walked on until the first houses came into sight. " * 12
+# Four minutes: generating it takes longer than any interruption waits.
+TEXT = "The road was empty, and they walked on until the first houses came into sight. " * 48
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ NOT_RUN = {
     r"vivavoce (--voice me |voices (add|info|export|remove))": "needs a trained voice; tests/test_voice_bundles.py",
     r"vivavoce (train .*me-voice|export runs/me |--model my-model --ref)": "needs a run of train-voice",
     r"vivavoce --url": "needs the network",
-    r"vivavoce .*--model models/prosody": "needs a model trained with prosody; tests/systems/test_prosody.py",
+    r"python benchmarks/short_texts\.py": "needs Whisper base",
     r"python benchmarks/conversion\.py|vivavoce convert-voice": "needs Whisper base; tests/synthesis/test_convert.py",
     r"vivavoce --model my-model .*(--lang es|\[es\])": "needs a multilingual model",
     r"vivavoce export runs/(duration-)?prosody": "needs a run of these recipes",

@@ -13,7 +13,13 @@ from vivavoce.config import ASSETS
 from vivavoce.train.export import write_folder
 
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz'.,;:!?-"
-ADDED = ("language_embed.", "phone_embed.", "bandwidth_embed.", "step_embed.")  # weights of what may be added
+ADDED = (
+    "language_embed.",
+    "phone_embed.",
+    "prosody_embed.",
+    "bandwidth_embed.",
+    "step_embed.",
+)  # weights of what may be added
 
 
 def letters_only(kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -22,7 +28,7 @@ def letters_only(kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for name in ("format", "kind"):
         del settings[name]
     model = settings["model"]
-    for name in ("languages", "phones", "bandwidth", "mean_velocity"):
+    for name in ("languages", "phones", "prosody", "bandwidth", "mean_velocity"):
         model.pop(name, None)
     found = load_file(ASSETS / kind / "model.safetensors")
     weights = {name: value for name, value in found.items() if not any(part in name for part in ADDED)}

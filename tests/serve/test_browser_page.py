@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_page_is_linked_and_may_run_webassembly_in_threads(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path, browser_page=str(folder), api_key="secret") as server, server.client() as client:
-        assert 'id="in-browser" href' in client.get("/").text
+        assert 'id="in-browser" data-offered="true" href' in client.get("/").text
         for path in ("/in-browser/", "/in-browser/ort/runtime.mjs"):  # no key: there are no secrets in it
             answer = client.get(path)
             assert answer.status_code == 200

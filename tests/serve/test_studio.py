@@ -366,7 +366,7 @@ def test_without_the_flag_there_is_no_studio(tmp_path: Path) -> None:
     with serving(tmp_path) as server, server.client() as client:
         error_of(client.get("/v1/studio"), 404)
         assert not [path for path in client.get("/openapi.json").json()["paths"] if "studio" in path]
-        assert 'id="tabs" hidden' in client.get("/").text
+        assert 'id="tab-studio" hidden' in client.get("/").text
 
 
 def test_the_studio_is_in_the_page_and_in_the_description(client: httpx2.Client) -> None:
@@ -374,7 +374,7 @@ def test_the_studio_is_in_the_page_and_in_the_description(client: httpx2.Client)
     paths = [path for path in described["paths"] if "studio" in path]
     assert len(paths) == 10 and "/v1/studio/voices/{name}/training" in paths
     assert "consent" in json.dumps(described["components"]["schemas"]["StartTraining"]["required"])
-    assert 'id="tabs" hidden' not in client.get("/").text
+    assert 'id="tab-studio" hidden' not in client.get("/").text
     error_of(client.get("/v1/studio", headers={"origin": "https://elsewhere.example"}), 403)
 
 

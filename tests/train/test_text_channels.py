@@ -40,7 +40,7 @@ def utterance(text: str, lang: str = "en", bandwidth: float | None = None) -> Ut
 
 @pytest.fixture
 def task() -> Any:
-    values = recipe(text_align="durations", speaker_dim=0, audio_prompt=True, languages=(), phones=())
+    values = recipe(text_align="durations", speaker_dim=0, audio_prompt=True, languages=(), phones=(), prosody=False)
     del values["aligner"]
     return load_task("nanospeech", values)
 

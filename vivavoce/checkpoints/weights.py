@@ -26,7 +26,8 @@ from vivavoce.text.tokenizer import read_vocabulary
 
 # Numbers up to these are allowed in any config: some are not sizes or counts of tensors, such as a text's length.
 LEAST_SIZE, LEAST_COUNT = 1 << 16, 256
-SETTINGS = ("model", "characters", "sampling", "duration", "vocoder", "tokens", "onnx_dtype")  # of a nanospeech folder
+# Of a nanospeech folder's config.json
+NANOSPEECH_SETTINGS = ("model", "characters", "sampling", "duration", "vocoder", "tokens", "onnx_dtype")
 Weights = Mapping[str, Any]  # tensors of the backend, by name
 Shape = tuple[int, ...]
 
@@ -78,14 +79,14 @@ def load_nanospeech(
 
 def duration_folder(folder: Path) -> Path:
     """Return the folder of the duration model that a nanospeech folder names. Raises ValueError as `read_config`."""
-    name = read_config(folder, "nanospeech", SETTINGS).get("duration", "bundled")
+    name = read_config(folder, "nanospeech", NANOSPEECH_SETTINGS).get("duration", "bundled")
     return ASSETS / "duration" if name == "bundled" else folder / name
 
 
 def _own_nanospeech(
     folder: Path, backend: Backend, other: Path | None, difference: WeightDifference | None
 ) -> NanospeechParts:
-    values = read_config(folder, "nanospeech", SETTINGS)
+    values = read_config(folder, "nanospeech", NANOSPEECH_SETTINGS)
     where = folder / "config.json"
     config = NanospeechConfig.from_dict(values.get("model", {}), str(where))
     characters = list(values.get("characters", ""))

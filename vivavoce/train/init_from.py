@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from vivavoce.checkpoints import published, resolve
+from vivavoce.checkpoints.weights import NANOSPEECH_SETTINGS
 from vivavoce.checkpoints.weights_torch import fill, read_weights
 from vivavoce.config import Config
 from vivavoce.models.nanospeech import SLOTS
@@ -188,8 +189,7 @@ def _run(folder: Path, task: Task) -> SourceModel:
 
 
 def _exported(folder: Path, task: Task) -> SourceModel:
-    known = ("model", "characters", "sampling", "duration", "vocoder", "tokens")
-    values = resolve.read_config(folder, task.name, known)
+    values = resolve.read_config(folder, task.name, NANOSPEECH_SETTINGS)
     kind = type(task.recipe.model)
     config = kind.from_dict(values.get("model", {}), str(folder / "config.json"))
     path = folder / "model.safetensors"

@@ -16,7 +16,7 @@ from typing import Any
 
 from vivavoce.audio.files import write_json
 from vivavoce.checkpoints.resolve import find, read_config
-from vivavoce.checkpoints.weights import SETTINGS, duration_folder
+from vivavoce.checkpoints.weights import NANOSPEECH_SETTINGS, duration_folder
 
 SLICES = 4  # candidates of a run
 FIRST_SHARE = 0.15  # of the minutes, for measuring the pace
@@ -42,7 +42,7 @@ class Base:
 def find_base(model: str) -> Base:
     """Find a nanospeech model to train from. Raises ValueError if there is none, or it is a published one."""
     folder = find(model)
-    values = read_config(folder, "nanospeech", SETTINGS)
+    values = read_config(folder, "nanospeech", NANOSPEECH_SETTINGS)
     duration = duration_folder(folder)
     about = read_config(duration, "duration", ("model", "characters"))
     config = values.get("model", {})

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from vivavoce.checkpoints.resolve import read_config
+from vivavoce.checkpoints.weights import NANOSPEECH_SETTINGS
 from vivavoce.checkpoints.weights_torch import read_weights
 from vivavoce.config import ASSETS, Config
 from vivavoce.data.samples import Features, Utterance
@@ -132,7 +133,7 @@ def initialise_text(model: MaskedT2S, name: str, characters: str) -> None:
     Raises ValueError if there is no such model, or its text encoder reads something else or has another size.
     """
     folder = ASSETS / "nanospeech" if name == "bundled" else Path(name)
-    values = read_config(folder, "nanospeech", ("model", "characters", "sampling", "duration", "vocoder", "tokens"))
+    values = read_config(folder, "nanospeech", NANOSPEECH_SETTINGS)
     theirs = NanospeechConfig.from_dict(values.get("model", {}), str(folder / "config.json"))
     ours = model.config
     if "".join(values.get("characters", "")) != characters:
