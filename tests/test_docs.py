@@ -93,7 +93,6 @@ NOT_RUN = {
     r"python benchmarks/short_texts\.py": "needs Whisper base",
     r"python benchmarks/conversion\.py|vivavoce convert-voice": "needs Whisper base; tests/synthesis/test_convert.py",
     r"vivavoce --model my-model .*(--lang es|\[es\])": "needs a multilingual model",
-    r"vivavoce export runs/(duration-)?prosody": "needs a run of these recipes",
     r"vivavoce export my-model my-model/onnx": "takes minutes; tests/systems/test_onnx.py does it on a small model",
 }
 # Commands that are not run if one of these packages is missing.
