@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from make import progress, tar
+from make import exit_status, progress, tar
 
 from vivavoce.audio.files import atomic_write
 
@@ -155,7 +155,8 @@ def main() -> int:
     parser.add_argument("--speaker", metavar="NAME", help="all recordings are of this speaker, whatever their names")
     parser.add_argument("--lang", default="en", help="language of the recordings (en)")
     args = parser.parse_args()
-    try:
+
+    def run() -> None:
         found = recordings(args.folder, args.speaker)
         shards = {args.out: found}
         if args.held_out:
@@ -182,12 +183,8 @@ def main() -> int:
             print(f"{path}: {len(kept)} recordings, {seconds / 60:.1f} minutes", file=sys.stderr)
             for why, times in left_out.items():
                 print(f"{times} left out: {why}", file=sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"human.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return exit_status("human.py", run)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import signal
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,6 +257,20 @@ def progress(title: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
+
+
+def exit_status(script: str, work: Callable[[], None], interrupted: str = "") -> int:
+    """Do a script's work and return its exit status: 2 for invalid input, with one line on stderr, 130 for Ctrl-C."""
+    try:
+        work()
+    except (ValueError, OSError) as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if interrupted:
+            print(interrupted, file=sys.stderr)
+        return 130
+    return 0
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -502,7 +516,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = parser().parse_args()
-    try:
+
+    def run() -> None:
         if args.what == "shards":
             stop = LISTS[args.list].lines if args.stop is None else args.stop
             folder = None if args.teacher == "hibari" else args.kokoro
@@ -512,13 +527,8 @@ def main() -> int:
             make_wavs(args.out, args.sentences, list(dict.fromkeys(names)), args.lang, args.jobs, args.kokoro)
         else:
             make_held_out(args.out, args.kokoro)
-    except (ValueError, OSError) as error:
-        print(f"make.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command resumes after the last complete file", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_status("make.py", run, "stopped; the same command resumes after the last complete file")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,12 @@ class Labels:
             return self.phrase[2]
         return self.whole
 
+    def targets(self, word: int, sounds: bool = True) -> tuple[float, float, float]:
+        """The pitch in semitones, the range and the dB of a word, with its emphasis; `sounds`: it is no pause."""
+        controls = self.of_word(word)
+        pitch, energy = (STRESS_PITCH, STRESS_ENERGY) if sounds and word in self.stress else (0.0, 0.0)
+        return controls.pitch + pitch, controls.range, controls.energy + energy
+
 
 def draw(sentences: str, line: int, words: int) -> Labels:
     """The labels of a line of a list; the same line always gets the same ones. `words`: in the line."""
@@ -142,14 +148,10 @@ def followed(
     gain is all.
     """
     rate = round(len(pitch) / float(durations.sum()))
-    each = []  # pitch, range and energy of each token
-    for word, sounds in owners:
-        controls, stressed = labels.of_word(word), sounds and word in labels.stress
-        more = (STRESS_PITCH, STRESS_ENERGY) if stressed else (0.0, 0.0)
-        each.append((controls.pitch + more[0], controls.range, controls.energy + more[1]))
+    each = [labels.targets(word, sounds) for word, sounds in owners]
     token = np.repeat(np.arange(len(each)), (durations * rate).astype(int))
     token = np.pad(token, (0, max(0, len(pitch) - len(token))), mode="edge")[: len(pitch)]
-    shift, wide, level = (_smoothed(curve) for curve in np.array(each)[token].T)
+    shift, wide, level = (smoothed(curve) for curve in np.array(each)[token].T)
     voiced = pitch > VOICED
     changed = pitch.astype(np.float64)
     if voiced.any():
@@ -168,7 +170,8 @@ def louder(wave: Curve, gain: Curve, hop: int) -> Curve:
     return wave * np.interp(np.arange(len(wave)), middles, gain).astype(np.float32)
 
 
-def _smoothed(curve: npt.NDArray[np.float64], size: int = 5) -> npt.NDArray[np.float64]:
+def smoothed(curve: npt.NDArray[np.float64], size: int = 5) -> npt.NDArray[np.float64]:
+    """The mean of each value and its neighbours, `size` of them, an odd number."""
     return np.convolve(np.pad(curve, size // 2, mode="edge"), np.ones(size) / size, "valid")
 
 

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from make import progress, tar
-from prosody import STRESS_ENERGY, STRESS_PITCH, WIDEST, Controls, Curve, Labels, draw
+from make import exit_status, progress, tar
+from prosody import WIDEST, Curve, Labels, draw, smoothed
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.config import BUILTIN_VOICES
@@ -50,18 +50,8 @@ def curves(labels: Labels, ends: Sequence[float], seconds: float) -> tuple[Curve
     """
     times = np.arange(round(seconds / GRID) + 1) * GRID
     word = np.minimum(np.searchsorted(np.asarray(ends), times, side="right"), len(ends) - 1)
-    each = []
-    for number in range(len(ends)):
-        controls: Controls = labels.of_word(number)
-        stressed = number in labels.stress
-        pitch, energy = (STRESS_PITCH, STRESS_ENERGY) if stressed else (0.0, 0.0)
-        each.append((controls.pitch + pitch, controls.range, controls.energy + energy))
-    size = 2 * round(RAMP / GRID) + 1
-    smooth = np.ones(size) / size
-    pitch, wide, gain = (
-        np.convolve(np.pad(row, size // 2, mode="edge"), smooth, "valid").astype(np.float32)
-        for row in np.array(each)[word].T
-    )
+    each = np.array([labels.targets(number) for number in range(len(ends))])
+    pitch, wide, gain = (smoothed(row, 2 * round(RAMP / GRID) + 1).astype(np.float32) for row in each[word].T)
     return pitch, wide, gain
 
 
@@ -125,8 +115,9 @@ def main() -> int:
         "--speakers", default=",".join(BUILTIN_VOICES), help="whose recordings are changed (the built-in voices)"
     )
     args = parser.parse_args()
-    report = Report()
-    try:
+
+    def run() -> None:
+        report = Report()
         args.out.mkdir(parents=True, exist_ok=True)
         todo = [(shard, args.out / f"shifted-{shard.name}") for shard in args.shards]
         missing = next((shard for shard, _ in todo if not shard.is_file()), None)
@@ -143,12 +134,8 @@ def main() -> int:
                 advance()
         for why, times in report.skipped.items():
             print(f"{times} left out: {why}", file=sys.stderr)
-    except (ValueError, OSError) as error:
-        print(f"shifted.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return exit_status("shifted.py", run)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce.audio.io import read
-from vivavoce.synthesis.manner import contour
-
-SPEECH_DB = -35.0  # below the loudest frames; what is quieter is a pause
+from vivavoce.synthesis.manner import QUIET, contour
 
 
 def main() -> int:
@@ -29,7 +27,7 @@ def main() -> int:
         if not found:
             print(f"error: {folder}: no .wav files", file=sys.stderr)
             return 2
-        voiced = np.concatenate([each.voiced[each.level > each.level.max() + SPEECH_DB] for each in found])
+        voiced = np.concatenate([each.voiced[each.level > each.level.max() + QUIET] for each in found])
         pitch = np.nanmean(np.concatenate([each.pitch for each in found]))
         hertz = 100 * 2 ** (pitch / 12)
         print(f"{folder.name}: {len(found)} clips, {100 * voiced.mean():.0f} % voiced, {hertz:.0f} Hz")

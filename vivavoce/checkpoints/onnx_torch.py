@@ -28,7 +28,7 @@ from vivavoce.checkpoints import weights_torch
 from vivavoce.checkpoints.frames import load_frames
 from vivavoce.checkpoints.onnx_graphs_torch import graphs, quiet, traced
 from vivavoce.checkpoints.resolve import FORMAT, kind_of, setting_of
-from vivavoce.checkpoints.weights_onnx import arranged
+from vivavoce.checkpoints.weights_onnx import INT8, arranged
 from vivavoce.models.masked_t2s_torch import MaskedT2S
 from vivavoce.models.nanospeech_torch import CharacterDurations
 from vivavoce.models.vocoder_torch import Vocoder
@@ -78,7 +78,7 @@ def export_structure(folder: Path, out: Path, progress: Progress | None = None) 
         configs["t2s"] = t2s.config
     found: dict[str, dict[str, Sources]] = {kind: {} for kind in configs}
     for graph in _structures(parts, vocoder, t2s, progress, float32=True, int8=True):
-        name = f"{graph.name}.int8" if graph.int8 else graph.name
+        name = f"{graph.name}{INT8}" if graph.int8 else graph.name
         found[graph.kind][name] = graph.sources
         atomic_write(out / f"{name}.onnx", graph.model.SerializeToString())
     for kind, config in configs.items():

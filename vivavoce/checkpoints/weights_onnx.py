@@ -21,7 +21,6 @@ from vivavoce.config import ASSETS, Config
 from vivavoce.models.masked_t2s_onnx import OnnxMaskedT2S
 from vivavoce.models.nanospeech import DurationConfig, NanospeechConfig
 from vivavoce.models.nanospeech_onnx import (
-    QUANTISED,
     Graph,
     NumpySpeakerEncoder,
     OnnxDurations,
@@ -33,6 +32,8 @@ from vivavoce.models.vocoder import VocoderConfig
 from vivavoce.models.whisperspeech import MaskedT2SConfig
 
 FOLDER = "onnx"  # of the graphs, beside a model's files
+BUNDLED = (ASSETS / FOLDER, ASSETS / "whisperspeech" / FOLDER)  # the two engines' networks differ in their inputs
+INT8 = ".int8"  # ends the name of a graph with 8-bit weights
 NEUTRAL = ("mel", "mel_mean", "mel_scale", "dropout", "characters", "languages", "phones", "vocab_size")
 CODES = ("codes", "code_width", "code_rate", "code_layers")  # only the graph `codes` depends on them
 STEPS = 64  # quantised weights are -64 to 64, seven bits: see `onnx_torch`
@@ -86,12 +87,11 @@ class _Outline:
         for kind, (folder, about) in found.items():
             for name in self.graphs[kind]:
                 values = _values(about["graphs"][name], tensors, path)
-                opened.append(Graph(folder / f"{name}.onnx", values))
+                opened.append(Graph(folder / f"{name}.onnx", values, quantised=name.endswith(INT8)))
         return self.make(self.config, *opened)
 
     def _find(self, path: Path, kind: str, names: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
-        bundled = (ASSETS / FOLDER, *sorted(ASSETS.glob(f"*/{FOLDER}")))
-        for folder in (path.parent / FOLDER, path.parent.parent / FOLDER, *bundled):
+        for folder in (path.parent / FOLDER, path.parent.parent / FOLDER, *BUNDLED):
             file = folder / f"{kind}.json"
             if not file.is_file():
                 continue
@@ -136,7 +136,7 @@ def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def backend(int8: bool = False) -> weights.Backend:
     """Return the description of this backend. int8: the graphs with 8-bit weights, where there are any."""
-    suffix = QUANTISED if int8 else ""
+    suffix = INT8 if int8 else ""
 
     def load(network: Callable[[Any], _Outline], config: Config, path: Path, changes: Tensors | None = None) -> Any:
         return network(config).filled(path, changes)

@@ -75,7 +75,7 @@ class RunFlags(Flags):
     seed: Annotated[int, typer.Option(**WHOLE, help="Line i is spoken with seed SEED + i, i from 0.")] = 0
     backend: Annotated[str, typer.Option(help="auto, torch, mlx or onnx.")] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda (cuda:1 is the second GPU) or mps.")] = "auto"
-    dtype: Annotated[str | None, typer.Option(help=f"One of {', '.join(DTYPES)} (default: {DTYPES[0]}).")] = None
+    dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = DTYPES[0]
     vocoder: Annotated[
         str | None,
         typer.Option(help="Use another vocoder: a folder, a Hugging Face name or bundled (default: the model's own)."),

@@ -419,7 +419,7 @@ def wyoming(flags: WyomingFlags, model: ModelFlags) -> None:
     get_voice(flags.voice)
     announced = None
     if flags.announce:
-        with requires("zeroconf", "announce"):
+        with requires("wyoming --announce", "announce"):
             from vivavoce.serve import announce
         announced = announce.announced(announce.service(flags.uri))
     with progress_bar("loading the model"):

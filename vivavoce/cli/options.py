@@ -209,7 +209,7 @@ class SamplingFlags(FlowFlags):
         str | None,
         typer.Option(
             help=f"Values for the four above, which override them: {_STYLES}. Needs a model with prosody "
-            "conditions; the bundled ones have none."
+            "conditions, as nanospeech has."
         ),
     ] = None
 
@@ -217,9 +217,7 @@ class SamplingFlags(FlowFlags):
         """Return the flags that were set, with the values of the style. Raises ValueError for an unknown style."""
         values = super().given()
         if name := values.pop("style", None):
-            prosody = parse_style(name)
-            usual = {"pitch": prosody.pitch, "pitch_range": prosody.range, "energy": prosody.energy}
-            values = {**usual, "pace": prosody.pace, **values}
+            values = {**parse_style(name).options(), **values}
         return values
 
     def prosody(self) -> Prosody:

@@ -59,7 +59,7 @@ class Request:
     seed: int = 0  # line i is spoken with seed + i, i from 0
     backend: str = "auto"
     device: str = "auto"
-    dtype: str | None = None
+    dtype: str = "auto"
     vocoder: str | None = None
     bits: int | None = None
     asr: str = "base"  # a size that faster-whisper downloads, or a folder
@@ -99,7 +99,7 @@ class Model:
             self.name,
             request.backend,
             request.device,
-            request.dtype or DTYPES[0],
+            request.dtype,
             vocoder=request.vocoder,
             bits=request.bits,
         )
@@ -152,7 +152,7 @@ def _check_flags(request: Request) -> None:
     SpeakOptions(seed=request.seed, **request.options)
     if parse_language(request.lang) != request.lang:
         raise ValueError(f"--lang is {request.lang!r}; it must be a language's code alone, as in en or es")
-    if request.dtype not in (None, *DTYPES):
+    if request.dtype not in DTYPES:
         raise ValueError(f"--dtype is {request.dtype!r}; it must be one of {', '.join(DTYPES)}")
     for name, value in (("--limit", request.limit), ("--threads", request.threads)):
         if value is not None and value < 1:

@@ -27,16 +27,17 @@ from vivavoce.models.vocoder import CYCLE_PARTS, MAX_MAGNITUDE, OCTAVES, PITCH, 
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
-QUANTISED = ".int8"  # ends the name of a graph with 8-bit weights
 SPINNING = "0"  # Threads that spin while they wait make a busy machine many times slower: see benchmarks/busy.py.
 
 
 class Graph:
     """A graph in a session of ONNX Runtime on the CPU."""
 
-    def __init__(self, path: Path, weights: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, path: Path, weights: Mapping[str, Array] | None = None, quantised: bool = False) -> None:
         """weights: values of the initialisers that the file only names; None: the file holds its weights.
 
+        quantised: the matrix products have 8-bit weights. Activations are then quantised by the range of the whole
+        batch, so its items change each other.
         Raises ValueError if the file or ONNX Runtime is missing or unfit.
         """
         try:
@@ -60,8 +61,7 @@ class Graph:
         except Exception as error:  # ONNX Runtime raises its own types
             raise ValueError(f"{path}: not a readable graph ({' '.join(str(error).split())[:200]})") from None
         self.inputs = {node.name for node in self.session.get_inputs()}
-        # Of 8-bit weights: activations are quantised by the range of the whole batch, so its items change each other.
-        self.quantised = path.stem.endswith(QUANTISED)
+        self.quantised = quantised
 
     def __call__(self, **inputs: Array | None) -> list[Any]:
         """Run the graph. Inputs that it does not have are left out."""

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from vivavoce.audio.dsp import Samples
-from vivavoce.config import BUILTIN_VOICES, SPEEDS, SpeakOptions
+from vivavoce.config import BUILTIN_VOICES, PROSODY_LIMITS, SPEEDS, SpeakOptions
 from vivavoce.serve import encoders, schemas
 from vivavoce.serve.aliases import VoiceAliases
 from vivavoce.serve.errors import ApiError, Interrupted, body, clean
@@ -142,17 +142,12 @@ def make_job(asked: SpeechRequest, service: Service) -> Job:
 
 def followed(info: ModelInfo) -> tuple[str, ...]:
     """Return the fields of prosody that a model follows. Without conditions, energy is a gain and pace a speed."""
-    return ("pitch", "pitch_range", "energy", "pace") if info.prosody else ("energy", "pace")
+    return tuple(PROSODY_LIMITS) if info.prosody else ("energy", "pace")
 
 
 def styles(info: ModelInfo) -> dict[str, dict[str, float]]:
     """Return the styles that a model follows: each changes pitch or range, so it needs conditions."""
-    if not info.prosody:
-        return {}
-    return {
-        name: {"pitch": p.pitch, "pitch_range": p.range, "energy": p.energy, "pace": p.pace}
-        for name, p in STYLES.items()
-    }
+    return {name: style.options() for name, style in STYLES.items()} if info.prosody else {}
 
 
 def find_voice(asked: str | VoiceId | None, service: Service, field: str = "voice") -> tuple[str, Voice]:

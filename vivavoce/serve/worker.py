@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, MutableMapping
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
@@ -38,6 +38,7 @@ from vivavoce.serve.messages import (
 from vivavoce.synthesis.tts import TTS, load
 from vivavoce.systems.interface import SynthesisError, SynthesisRequest, SynthesisResult
 from vivavoce.systems.load import conversions
+from vivavoce.text.prosody import NEUTRAL
 
 if TYPE_CHECKING:
     from vivavoce.serve.pool import Build
@@ -71,7 +72,8 @@ class ActiveJob:
     def __init__(self, job: Job, tts: TTS, voice: Voice) -> None:
         self.job, self.encoder = job, encoders.encoder(job.format)
         self.told: list[warnings.WarningMessage] = []
-        asked = job.prosody  # a neutral value leaves it to `like`
+        usual = NEUTRAL.options()
+        asked: dict[str, Any] = {name: value for name, value in job.prosody.options().items() if value != usual[name]}
         with self._listening():
             self.synthesizer = tts.begin(
                 job.text,
@@ -80,10 +82,7 @@ class ActiveJob:
                 strict=False,  # a wrong tag is left out rather than refusing the text
                 max_seconds=job.max_seconds,
                 speed=job.speed,
-                pitch=asked.pitch or None,
-                pitch_range=None if asked.range == 1 else asked.range,
-                energy=asked.energy or None,
-                pace=None if asked.pace == 1 else asked.pace,
+                **asked,  # a neutral value leaves it to `like`
                 like=job.like,
                 seed=job.seed,
                 steps=job.steps,

@@ -32,7 +32,7 @@ from vivavoce.synthesis.speech import Speech
 from vivavoce.synthesis.synthesizer import piece_seed
 from vivavoce.synthesis.timing import LONGEST, timed_plan
 from vivavoce.systems.interface import SynthesisRequest
-from vivavoce.text.pieces import Piece, between_spaces
+from vivavoce.text.pieces import Piece, between_spaces, joined_runs
 from vivavoce.text.prosody import ENERGY, NEUTRAL, PACE, PITCH, RANGE, Prosody
 from vivavoce.voices import Voice
 
@@ -341,12 +341,7 @@ def _moved(p: PlannedPiece, pitch: Curve, energy: Curve, text: str) -> PlannedPi
     own = between_spaces(p.piece.text, p.piece.prosody, NEUTRAL)[1:-1]
     if len(text) != len(own):  # with white space at its ends
         own = [value for value, count in p.piece.prosody for _ in range(count)] or [NEUTRAL] * len(text)
-    runs: list[tuple[Prosody, int]] = []
-    for outer, semitones, db in zip(own, pitch, energy, strict=True):
-        value = Prosody(pitch=float(semitones), energy=float(db)).within(outer)
-        if runs and runs[-1][0] == value:
-            runs[-1] = (value, runs[-1][1] + 1)
-        else:
-            runs.append((value, 1))
-    prosody = () if all(value.neutral for value, _ in runs) else tuple(runs)
+    moves = zip(own, pitch, energy, strict=True)
+    runs = joined_runs((Prosody(pitch=float(st), energy=float(db)).within(outer), 1) for outer, st, db in moves)
+    prosody = () if all(value.neutral for value, _ in runs) else runs
     return dataclasses.replace(p, piece=dataclasses.replace(p.piece, text=text, prosody=prosody))

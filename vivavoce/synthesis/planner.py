@@ -15,7 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vivavoce.config import SPEEDS, SpeakOptions
 from vivavoce.synthesis.plan import PlannedPiece, has_words, shorten
@@ -28,7 +28,7 @@ from vivavoce.text.markdown import convert
 from vivavoce.text.markdown_signs import filter_options
 from vivavoce.text.markup import MarkupParser
 from vivavoce.text.parts import Mark, normalise_parts
-from vivavoce.text.pieces import Piece
+from vivavoce.text.pieces import Piece, joined_runs
 from vivavoce.text.pronunciation import WORD
 from vivavoce.text.prosody import NoProsody, Prosody, described
 from vivavoce.text.segments import Segment
@@ -320,10 +320,10 @@ class Planner:
             text += fitted
             changes += more
             lengths.append((mark, len(fitted)))
-        languages = _lengths((code, count) for (code, _), count in lengths)
+        languages = joined_runs((code, count) for (code, _), count in lengths)
         if languages == ((self.system.languages[0], len(text)),):
             languages = ()
-        prosody = _lengths((prosody, count) for (_, prosody), count in lengths)
+        prosody = joined_runs((prosody, count) for (_, prosody), count in lengths)
         if all(run.neutral for run, _ in prosody):
             prosody = ()
         return Piece(text, draft.pause, languages, prosody=prosody), changes
@@ -423,17 +423,6 @@ def _short_start(
         if rest and ends and measure(head.text) >= SHORTEST_SECONDS:
             return [head, *rest[:-1], dataclasses.replace(rest[-1], pause=first.pause)]
     return [first]
-
-
-def _lengths(runs: Iterable[tuple[Any, int]]) -> tuple[tuple[Any, int], ...]:
-    """Join neighbouring runs (value, number of characters) of the same value; drop empty ones."""
-    joined: list[tuple[Any, int]] = []
-    for value, count in runs:
-        if count and joined and joined[-1][0] == value:
-            joined[-1] = (value, joined[-1][1] + count)
-        elif count:
-            joined.append((value, count))
-    return tuple(joined)
 
 
 def _drafts(pieces: list[Piece], marks: tuple[Mark, ...]) -> list[_Draft]:

@@ -80,9 +80,7 @@ def _exported(folder: Path) -> NanospeechSystem:
         raise ValueError(f"{path}: {missing[0]} is missing; export the model again")
 
     def graph(name: str) -> Graph:
-        opened = Graph(folder / f"{name}.onnx")
-        opened.quantised = bool(about["int8"])
-        return opened
+        return Graph(folder / f"{name}.onnx", quantised=about["int8"])
 
     where = str(path)
     model = OnnxNanospeech(NanospeechConfig.from_dict(about["model"], where), graph("text"), graph("flow"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vivavoce.text.prosody import Prosody
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,17 @@ class Piece:
     phones: tuple[tuple[int, int, str], ...] = ()
     seconds: tuple[float, ...] = ()
     prosody: tuple[tuple[Prosody, int], ...] = ()
+
+
+def joined_runs(runs: Iterable[tuple[T, int]]) -> tuple[tuple[T, int], ...]:
+    """Join neighbouring runs (value, number of characters) of the same value; drop empty ones."""
+    joined: list[tuple[T, int]] = []
+    for value, count in runs:
+        if count and joined and joined[-1][0] == value:
+            joined[-1] = (value, joined[-1][1] + count)
+        elif count:
+            joined.append((value, count))
+    return tuple(joined)
 
 
 def between_spaces(text: str, runs: Sequence[tuple[Any, int]], usual: Any) -> list[Any]:

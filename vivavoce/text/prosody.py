@@ -68,6 +68,10 @@ class Prosody:
         }
         return Prosody(**{name: min(high, max(low, values[name])) for name, low, high, _ in LIMITS})
 
+    def options(self) -> dict[str, float]:
+        """Return the options of `TTS.speak` that ask for it; emphasis has none."""
+        return {"pitch": self.pitch, "pitch_range": self.range, "energy": self.energy, "pace": self.pace}
+
     def numbers(self) -> tuple[float, ...]:
         """Return the channels of a character."""
         return (
