@@ -3,11 +3,13 @@
     python recipes/corpus/lists.py check
     python recipes/corpus/lists.py coverage frequency_dictionary_en_82_765.txt
     python recipes/corpus/lists.py build sentences-fr.tsv.gz prompts.tsv novels.tsv
+    python recipes/corpus/lists.py letters sentences-letters.tsv.gz
 
 `check` counts the lines that resemble those of benchmarks/sentences; make.py does not read them. `coverage` counts how
 often the most frequent English words are in the other lines. `build` makes a list from files of sentences, each line a
 sentence, a tab and its source. It leaves out repetitions and what `check` would find, and puts lines first that bring
 many new letter sequences, because a corpus is seldom read to the end. A file's lines all precede those of the next.
+`letters` makes a list of single letters and of initialisms, spelled as the text front end gives them to the model.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from judged import Judged, words
-from make import LISTS, SENTENCES, read_sentences
+from make import LISTS, SENTENCES, VOICES, read_sentences
 
 from vivavoce.audio.files import atomic_write
+from vivavoce.text.letter_names import NAMES
 
 WIDTH = 40  # candidates among which the next line is chosen
 ENOUGH = 3  # times that a word has to be heard
+INITIALISMS = 70  # in the list of letters
 
 
 def unjudged(lines: Iterable[str], judged: Judged) -> list[str]:
@@ -83,6 +87,20 @@ def build(files: list[Path], judged: Judged) -> list[str]:
     return made
 
 
+def letters() -> list[str]:
+    """Utterances of one to four letters, each in as many lines in a row as there are built-in voices.
+
+    Letters make up a closed set, so those that models are judged by cannot be left out.
+    """
+    order, alphabet = random.Random(2), sorted(NAMES)
+    alone = [NAMES[letter] + mark for mark in ("", ".", "?") for letter in alphabet]
+    several = [
+        "-".join(NAMES[c] for c in order.sample(alphabet, order.choice((2, 3, 3, 4)))) for _ in range(INITIALISMS)
+    ]
+    texts = alone + [text + order.choice(("", ".")) for text in several]
+    return [f"{text}\twritten" for text in texts for _ in VOICES]
+
+
 def check(judged: Judged) -> dict[str, int]:
     """How many lines of each list resemble a line that models are judged by."""
     return {
@@ -105,13 +123,15 @@ def heard(lists: Iterable[str], judged: Judged) -> Counter[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_subparsers(dest="what", required=True, metavar="check|coverage|build")
+    what = parser.add_subparsers(dest="what", required=True, metavar="check|coverage|build|letters")
     what.add_parser("check", help="lines that models are judged by the like of")
     coverage = what.add_parser("coverage", help="how often the lists have the most frequent English words")
     coverage.add_argument("dictionary", type=Path, metavar="FILE", help="words and counts, from symspellpy")
     make = what.add_parser("build", help="a list from files of sentences")
     make.add_argument("out", type=Path, metavar="OUT.tsv.gz")
     make.add_argument("files", type=Path, nargs="+", metavar="FILE.tsv")
+    spelled = what.add_parser("letters", help="a list of letters and initialisms")
+    spelled.add_argument("out", type=Path, metavar="OUT.tsv.gz")
     args = parser.parse_args()
     try:
         if args.what == "check":
@@ -129,7 +149,7 @@ def main() -> int:
                 + (f"; not so: {', '.join(rare[:20])}{' …' if len(rare) > 20 else ''}" if rare else "")
             )
             return 1 if rare else 0
-        made = build(args.files, Judged.load())
+        made = letters() if args.what == "letters" else build(args.files, Judged.load())
         atomic_write(args.out, gzip.compress("".join(f"{line}\n" for line in made).encode(), mtime=0))
         print(f"{args.out}: {len(made)} lines")
     except (ValueError, OSError) as error:

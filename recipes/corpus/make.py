@@ -69,6 +69,7 @@ LISTS = {
     "en-more": Sentences("sentences-en-more.tsv.gz", 22_398, 140_000),
     "frequent": Sentences("sentences-frequent.tsv.gz", 24_624, 160_000),  # every frequent English word (words.py)
     "short": Sentences("sentences-short.tsv.gz", 1325, 200_000, builtin=1.0),  # each line five times, once a voice
+    "letters": Sentences("sentences-letters.tsv.gz", 740, 240_000, builtin=1.0),  # the same, and initialisms
     "mixed": Sentences("sentences-mixed.tsv.gz", 256, 220_000, builtin=1.0),  # two languages in each line
     "words": Sentences("sentences-words.tsv.gz", 3000, 40_000),  # for words that the first lines of en lack (words.py)
 }

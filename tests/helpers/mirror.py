@@ -42,6 +42,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         UNDERSCORE,
         "inverse_stft",  # each says what its library lacks
         "Vocoder.forward",  # only PyTorch trains, and gives the course of a recording
+        "Vocoder.spectrum",
         "Vocoder.low_spectrum",
         "Split each frame into pieces of a hop",  # MLX has no fold
     ),

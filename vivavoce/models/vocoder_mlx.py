@@ -188,10 +188,14 @@ class Vocoder(nn.Module):
 
     def __call__(self, features: mx.array, row: mx.array | None = None) -> mx.array:
         """Return the waveform [B, S], about -1 to 1, of log-mel frames or summed codebook vectors [B, N, C]."""
+        return self.head.inverse(self.spectrum(features, row))
+
+    def spectrum(self, features: mx.array, row: mx.array | None = None) -> mx.array:
+        """Return the complex STFT [B, N, n_fft // 2 + 1] of features [B, N, C]."""
         spectrum = self.head.spectrum(self.backbone(features, row))
         if bins := self.config.harmonic_bins:
             spectrum = mx.concatenate([self.low_spectrum(features), spectrum[..., bins:]], axis=-1)
-        return self.head.inverse(spectrum)
+        return spectrum
 
     def low_spectrum(self, features: mx.array) -> mx.array:
         """Return the lowest bins, complex [B, N, harmonic_bins], of log-mels [B, N, M]."""

@@ -180,20 +180,33 @@ class Vocoder(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, features: Tensor, row: Tensor | None = None, course: tuple[Tensor, Tensor] | None = None
+        self,
+        features: Tensor,
+        row: Tensor | None = None,
+        course: tuple[Tensor, Tensor] | None = None,
+        whole: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the waveform [B, S], about -1 to 1, of log-mel frames or summed codebook vectors [B, N, C].
 
-        With a `course`, in training, it returns `low_spectrum` instead, because wrappers for distributed training only
-        hook this method.
+        With a `course`, in training, it returns `low_spectrum` or, if `whole`, `spectrum` instead, because wrappers for
+        distributed training only hook this method.
         """
         if course is not None:
-            return self.low_spectrum(features, course)
+            return self.spectrum(features, row, course) if whole else self.low_spectrum(features, course)
+        return self.head.inverse(self.spectrum(features, row)[0])
+
+    def spectrum(
+        self, features: Tensor, row: Tensor | None = None, course: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the complex STFT [B, N, n_fft // 2 + 1] and the estimated rate [B, N] of features [B, N, C].
+
+        The rate, in cycles per hop, is 0 without harmonic bins. `course` is as in `low_spectrum`.
+        """
         spectrum = self.head.spectrum(self.backbone(features, row))
-        if bins := self.config.harmonic_bins:
-            low, _ = self.low_spectrum(features)
-            spectrum = torch.cat((low, spectrum[..., bins:]), dim=-1)
-        return self.head.inverse(spectrum)
+        if not (bins := self.config.harmonic_bins):
+            return spectrum, spectrum.real.new_zeros(spectrum.shape[:2])
+        low, rate = self.low_spectrum(features, course)
+        return torch.cat((low, spectrum[..., bins:]), dim=-1), rate
 
     def low_spectrum(self, features: Tensor, course: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Return the lowest bins, complex [B, N, harmonic_bins], and the estimated rate [B, N], of log-mels [B, N, M].

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from vivavoce.audio.dsp import Samples, frame_db, rms_db, speech_span
 from vivavoce.audio.mel import mel_filterbank
@@ -37,6 +38,9 @@ STRETCH = (0.2, 3.0)  # seconds
 MAX_SIMILARITY_SHORT, LONG_STRETCH, MAX_SIMILARITY = 0.92, 0.6, 0.75
 MIN_VARIATION = 3.0  # dB; a stretch whose spectrum varies less is a hum, not a word
 BANDS = 32
+BLOCK = 512  # frames whose products with later ones are computed at once
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -151,27 +155,65 @@ def _tail(samples: Samples, sample_rate: int, end: float | None) -> Fault | None
 
 
 def _repeat(samples: Samples, sample_rate: int) -> Fault | None:
-    """Detect a stretch whose spectrum matches that of the stretch before it, frame by frame."""
+    """Detect a stretch whose spectrum matches that of the stretch before it, frame by frame.
+
+    All lags are computed together, in arrays [lags, N] whose rows are the same frames, shifted by one more frame each.
+    """
     frames, spoken = _frames(samples, sample_rate)  # [N, BANDS], [N]
-    power = (frames * frames).sum(axis=1)
-    worst, found = 0.0, None
-    for lag in range(round(STRETCH[0] / FRAME), min(round(STRETCH[1] / FRAME), len(frames) // 2) + 1):
-        products = (frames[:-lag] * frames[lag:]).sum(axis=1)
-        norm = np.sqrt(_moving_sum(power[:-lag], lag) * _moving_sum(power[lag:], lag))
-        both = _moving_sum(spoken[:-lag] * spoken[lag:], lag) / lag
-        words = (both > 0.6) & (norm > lag * BANDS * MIN_VARIATION**2)
-        similarity = np.where(words, _moving_sum(products, lag) / np.maximum(norm, 1e-9), 0.0)
-        excess = float(similarity.max()) - (MAX_SIMILARITY_SHORT if lag * FRAME < LONG_STRETCH else MAX_SIMILARITY)
-        if excess > worst:
-            worst, at = excess, (int(similarity.argmax()) + lag) * FRAME
-            found = Fault("repeat", f"a stretch of {lag * FRAME:.1f} s said twice, again at {at:.1f} s")
-    return found
+    count, least = len(frames), round(STRETCH[0] / FRAME)
+    lags = np.arange(least, min(round(STRETCH[1] / FRAME), count // 2) + 1)
+    if not len(lags):
+        return None
+    room = count + 2 * int(lags[-1]) + 1
+    power = _until((frames * frames).sum(axis=1), room)
+    both = _shifted(np.pad(spoken, (0, room - count)), least, (len(lags), count)) * spoken
+    alike = _products(frames, lags)
+    here, there, after = (_shifted(power, k * least, (len(lags), count), k) for k in (0, 1, 2))
+    norm = np.sqrt((there - here) * (after - there))
+    words = (_moving_sums(both, least) > 0.6 * lags[:, None]) & (norm > lags[:, None] * BANDS * MIN_VARIATION**2)
+    words &= np.arange(count) <= count - 2 * lags[:, None]  # both stretches are in the recording
+    similarity = np.where(words, _moving_sums(alike, least) / np.maximum(norm, 1e-9), 0.0)
+    limit = np.where(lags * FRAME < LONG_STRETCH, MAX_SIMILARITY_SHORT, MAX_SIMILARITY)
+    excess = similarity.max(axis=1) - limit
+    worst = int(excess.argmax())
+    if excess[worst] <= 0:
+        return None
+    at = (int(similarity[worst].argmax()) + int(lags[worst])) * FRAME
+    return Fault("repeat", f"a stretch of {lags[worst] * FRAME:.1f} s said twice, again at {at:.1f} s")
 
 
-def _moving_sum(values: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
-    """Return the sum of every `size` neighbours: [N] → [N - size + 1]."""
+def _products(frames: Floats, lags: npt.NDArray[np.int64]) -> Floats:
+    """Return the scalar products [lags, N] of frames [N, BANDS] with those that are `lags` later; 0 beyond the end."""
+    made = np.empty((len(lags), len(frames)))
+    padded = np.pad(frames, ((0, int(lags[-1]) + BLOCK), (0, 0)))
+    for start in range(0, len(frames), BLOCK):
+        rows = frames[start : start + BLOCK]
+        pairs = rows @ padded[start : start + BLOCK + int(lags[-1])].T  # [frame, later frame]
+        diagonals = (pairs.strides[1], sum(pairs.strides))
+        made[:, start : start + BLOCK] = as_strided(pairs[:, lags[0] :], (len(lags), len(rows)), diagonals)
+    return made
+
+
+def _shifted(values: Floats, first: int, shape: tuple[int, int], step: int = 1) -> Floats:
+    """Return a view of values [M] as rows [lags, N]: the first starts at `first`, each next one `step` later."""
+    (stride,) = values.strides
+    return as_strided(values[first:], shape, (step * stride, stride))
+
+
+def _until(values: Floats, room: int) -> Floats:
+    """Return the sums of values [N] before each place [room]; the last ones are the sum of all."""
     total = np.concatenate(([0.0], np.cumsum(values)))
-    return total[size:] - total[:-size]
+    return np.pad(total, (0, room - len(total)), mode="edge")
+
+
+def _moving_sums(values: Floats, least: int) -> Floats:
+    """Return sums of neighbours in rows [lags, N]: `least` of them in the first row, one more in each next row."""
+    rows, count = values.shape
+    total = np.zeros((rows, 2 * count + 1))
+    np.cumsum(values, axis=1, out=total[:, 1 : count + 1])
+    total[:, count + 1 :] = total[:, count, None]
+    ends = as_strided(total[:, least:], values.shape, (sum(total.strides), total.strides[1]))
+    return ends - total[:, :count]
 
 
 def _frames(samples: Samples, sample_rate: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -36,6 +36,7 @@ from vivavoce.train.init_from import initialise
 from vivavoce.train.interrupt import StopSignal
 from vivavoce.train.mirror import Mirror
 from vivavoce.train.optimizer import learning_rate, make_optimizer, set_learning_rate
+from vivavoce.train.precision import usable
 from vivavoce.train.run_folder import open_run
 from vivavoce.train.run_log import RunLog
 from vivavoce.train.stream import Stream
@@ -104,12 +105,15 @@ class Trainer:
     ):
         self.task, self.out = task, out
         self.config: TrainConfig = task.recipe.train
-        self.accelerator = _accelerator(self.config)
+        precision, notice = usable(self.config.mixed_precision, on_cpu=not torch.cuda.is_available())
+        self.accelerator = _accelerator(precision)
         self.sharded = self.accelerator.distributed_type == DistributedType.FSDP
         if self.sharded and not self.accelerator.is_fsdp2:
             raise ValueError("fsdp_version is 1; it must be 2: accelerate launch --fsdp_version 2")
         self.main = self.accelerator.is_main_process
         self.log = RunLog(out, self.main)
+        if notice:
+            self.log.print(notice)
         self.checkpoints = Checkpoints(out, self.config.keep_checkpoints)
         self.stop = StopSignal(lambda: self.log.print("stopping after this step; the same command resumes from here"))
         self.mirror = Mirror(checkpoints, out, self.config.keep_checkpoints) if checkpoints is not None else None
@@ -439,10 +443,7 @@ class Trainer:
         return self.accelerator.gather(torch.tensor([numbers], device=self.accelerator.device)).tolist()
 
 
-def _accelerator(config: TrainConfig) -> Accelerator:
-    precision = config.mixed_precision
-    if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() else "no"
+def _accelerator(precision: str) -> Accelerator:
     AcceleratorState._reset_state()  # a notebook may train several models in a row, each in its own precision
     accelerator = Accelerator(mixed_precision=precision)
     # The trainer accumulates by itself; a launcher's setting would divide the loss a second time

@@ -41,6 +41,7 @@ from vivavoce.text.languages import WHISPER_LANGUAGES
 from vivavoce.train.alignment import align
 from vivavoce.train.auxiliary_models import SemanticWithAuxiliaryLosses
 from vivavoce.train.config import TrainConfig
+from vivavoce.train.precision import usable
 from vivavoce.train.tasks.base import Batch, Metrics, Task
 
 if TYPE_CHECKING:
@@ -187,7 +188,11 @@ class SemanticTask(Task):
 
     def fingerprint(self) -> str:
         files = [zlib.crc32(Path(name).read_bytes()) for name in (self.recipe.whisper, self.recipe.tokenizer)]
-        return f"semantic {files} {self.recipe.alphabet} {self.recipe.train.mixed_precision == 'bf16'}"
+        return f"semantic {files} {self.recipe.alphabet} {self._bfloat16}"
+
+    @property
+    def _bfloat16(self) -> bool:
+        return usable(self.recipe.train.mixed_precision, on_cpu=True)[0] == "bf16"
 
     @property
     def _grid(self) -> int:
@@ -213,7 +218,7 @@ class SemanticTask(Task):
                 before = torch.tensor([*start, *targets[:-1]])
                 after = torch.tensor([PADDING] * (len(start) - 1) + targets)
                 wave = joined([clip["wave"] for clip in chosen], [at for _, at in places])
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.train.mixed_precision == "bf16"):
+                with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
                     frames, sounds = self.whisper.frames([wave])
                     states = self.whisper.decoder.states(before[None], self.whisper.decoder.context(frames))
                 windows.append({

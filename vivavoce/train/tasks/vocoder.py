@@ -1,26 +1,29 @@
 """`vivavoce train vocoder`: Vocos or, if the model has harmonic bins, the network that predicts these.
 
-Both learn to reconstruct crops of recordings from their log-mels, optionally against discriminators.
+Both learn to reconstruct crops of recordings from their log-mels, optionally against discriminators. With a `teacher`,
+a smaller vocoder learns to imitate a larger one instead.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vivavoce.audio.pitch import track
+from vivavoce.checkpoints.weights_torch import load_vocoder
 from vivavoce.config import Config
 from vivavoce.data.samples import Features, Utterance
 from vivavoce.models.mel_torch import LogMel
 from vivavoce.models.vocoder import VocoderConfig
-from vivavoce.models.vocoder_torch import Vocoder
+from vivavoce.models.vocoder_torch import Backbone, Vocoder, cycles_passed
 from vivavoce.train.config import TrainConfig
 from vivavoce.train.discriminators import BandDiscriminators, Discriminators
-from vivavoce.train.harmonics import HarmonicLosses
+from vivavoce.train.harmonics import HarmonicLosses, magnitude_distance, phase_distance, pitch_error
 from vivavoce.train.losses import LOW_BAND, LOW_WINDOWS, WINDOWS, LowBand, SpectralLosses
 from vivavoce.train.tasks.base import Batch, Task
 
@@ -31,6 +34,10 @@ class VocoderRecipe(Config):
 
     If the model has harmonic_bins, only the network that predicts them is trained, on the low band alone, and the rest
     comes from the model that the run starts with; mel_weight, stft_weight and phase_weight are not used.
+
+    With a teacher, the whole model learns the spectrum and the waveform of the teacher instead of the recording.
+    Parts that are as wide as the teacher's start with its weights. If the teacher has more layers, every second or so
+    is taken.
     """
 
     model: VocoderConfig = field(default_factory=VocoderConfig)
@@ -44,9 +51,11 @@ class VocoderRecipe(Config):
     pitch_weight: float = 1.0  # of the pitch error, in octaves
     adversarial_weight: float = 0.0  # of the discriminators' verdict; 0 here and below: no discriminators
     matching_weight: float = 0.0  # of feature matching in the discriminators
+    teacher: str = ""  # a mel vocoder to imitate: "bundled", a folder or a Hugging Face name
+    spectrum_weight: float = 1.0  # of the distance from the teacher's spectrum, magnitudes and phases
 
     def __post_init__(self) -> None:
-        for name in ("mel", "stft", "phase", "low", "harmonic", "pitch", "adversarial", "matching"):
+        for name in ("mel", "stft", "phase", "low", "harmonic", "pitch", "adversarial", "matching", "spectrum"):
             self.require(getattr(self, f"{name}_weight") >= 0, f"{name}_weight", "0 or more")
         longest = max(LOW_BAND * max(LOW_WINDOWS) if self.low_weight else 0, *WINDOWS)
         if bins := self.model.harmonic_bins:
@@ -201,6 +210,83 @@ class HarmonicsTask(VocoderTask):
             return losses.sound.wave(low), losses.sound.wave(real), loss
 
 
+class ImitationTask(VocoderTask):
+    """A smaller vocoder on the output of a larger one, its teacher."""
+
+    def __init__(self, recipe: VocoderRecipe):
+        super().__init__(recipe)
+        self._teacher: Vocoder | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_teacher": None}  # workers do not need it
+
+    def build(self) -> Vocoder:
+        model, teacher = super().build(), self.teacher
+        take_layers(model.backbone, teacher.backbone)
+        if self.recipe.model.harmonic_bins:
+            take_layers(model.harmonics.backbone, teacher.harmonics.backbone)
+            take_weights(model.harmonics.out, teacher.harmonics.out)
+        take_weights(model.head.out, teacher.head.out)
+        return model
+
+    @property
+    def teacher(self) -> Vocoder:
+        if self._teacher is None:
+            teacher, ours = load_vocoder(self.recipe.teacher), self.recipe.model
+            for name in ("mel", "n_fft", "hop", "padding", "harmonic_bins"):
+                theirs, wanted = getattr(teacher.config, name), getattr(ours, name)
+                if theirs != wanted:
+                    raise ValueError(
+                        f"teacher {self.recipe.teacher}: its {name} is {theirs!r}, the model's is {wanted!r}"
+                    )
+            self._teacher = teacher.eval().requires_grad_(False)
+        return self._teacher
+
+    def generate(self, model: nn.Module, batch: Batch, with_loss: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Return waveforms [B, S] of the model and of its teacher, for the discriminators, and the distance, or 0."""
+        mel, bins = self._mel(batch["wave"]), self.recipe.model.harmonic_bins
+        teacher = self.teacher.to(mel.device)
+        with torch.no_grad(), torch.autocast(mel.device.type, enabled=False):
+            target, rate = teacher.spectrum(mel)
+            real = teacher.head.inverse(target)
+        # With the teacher's cycles: a small error of the pitch would soon shift all phases.
+        spectrum, heard = model(mel, course=(rate, cycles_passed(rate)), whole=True)
+        with torch.autocast(mel.device.type, enabled=False):
+            generated = teacher.head.inverse(spectrum)
+            loss = generated.new_zeros(())
+            if with_loss:
+                loss = self.losses.to(mel.device)(generated, real)
+                everywhere = torch.ones_like(rate)
+                for part in (slice(0, bins), slice(bins, None)) if bins else (slice(None),):
+                    ours, theirs = spectrum[..., part], target[..., part]
+                    distance = magnitude_distance(ours, theirs) + phase_distance(ours, theirs, everywhere)
+                    loss = loss + self.recipe.spectrum_weight * distance
+                if bins:  # the pitch matters where the low band is loud
+                    loudness = target[..., :bins].abs().mean(-1).sqrt()
+                    loss = loss + self.recipe.pitch_weight * pitch_error(heard, rate, loudness)
+        return generated, real, loss
+
+
+def take_layers(backbone: Backbone, teacher: Backbone) -> None:
+    """Fill a backbone with the teacher's weights, of evenly spaced layers, as far as their shapes are equal."""
+    ours, theirs = backbone.convnext, teacher.convnext
+    places = np.linspace(0, len(theirs) - 1, len(ours)).round().astype(int)
+    take_weights(backbone.embed, teacher.embed)
+    take_weights(backbone.norm, teacher.norm)
+    take_weights(backbone.final_layer_norm, teacher.final_layer_norm)
+    for block, place in zip(ours, places, strict=True):
+        take_weights(block, theirs[place])
+
+
+def take_weights(module: nn.Module, teacher: nn.Module) -> None:
+    """Fill a module with the teacher's weights if all shapes are equal."""
+    ours, theirs = module.state_dict(), teacher.state_dict()
+    if {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}:
+        module.load_state_dict(theirs)
+
+
 def vocoder_task(recipe: VocoderRecipe) -> VocoderTask:
     """Return the task for a recipe."""
+    if recipe.teacher:
+        return ImitationTask(recipe)
     return HarmonicsTask(recipe) if recipe.model.harmonic_bins else VocoderTask(recipe)
