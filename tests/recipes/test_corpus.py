@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from vivavoce.text.letter_names import plain
+
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCES = ROOT / "benchmarks" / "sentences"
 
@@ -95,7 +97,7 @@ def test_the_document_gives_each_list_its_lines(recipe: Recipe) -> None:
         lines = recipe.make.read_sentences(path)
         assert len(lines) - sentences.lines == (60 if name == "en" else 0)
         assert all(line.count("\t") == 1 for line in lines)
-        if name != "short":  # where each is read by all five voices
+        if name not in ("short", "letters"):  # where each is read by all five voices
             assert len({line.split("\t")[0] for line in lines}) == len(lines)
 
 
@@ -106,12 +108,20 @@ def test_a_list_to_judge_by_has_forty_plain_sentences(name: str) -> None:
     assert all(line[-1] in ".?!" and not re.search(r"[\d\[\]]", line) for line in lines)
 
 
-def test_every_voice_reads_every_short_utterance(recipe: Recipe) -> None:
+@pytest.mark.parametrize("name", ["short", "letters"])
+def test_every_voice_reads_every_short_utterance(recipe: Recipe, name: str) -> None:
     readers: dict[str, list[str]] = {}
-    for number, line in enumerate(lines_of(recipe, "short")):
+    for number, line in enumerate(lines_of(recipe, name)):
         assert len(line.split()) <= 4
-        readers.setdefault(line, []).append(recipe.make.speaker(number, "short")[0])
+        readers.setdefault(line, []).append(recipe.make.speaker(number, name)[0])
     assert all(sorted(names) == sorted(recipe.make.VOICES) for names in readers.values())
+
+
+def test_the_list_of_letters_has_each_as_the_model_gets_it(recipe: Recipe) -> None:
+    assert [f"{text}\twritten" for text in lines_of(recipe, "letters")] == recipe.lists.letters()
+    said = set(lines_of(recipe, "letters"))
+    for letter in "BCDEFGHJKLMNOPQRSTUVWXYZ":
+        assert plain(letter)[0] in said and plain(f"{letter}.")[0] in said
 
 
 def test_a_mixed_line_has_two_languages_and_is_read_by_a_speaker_of_the_other_one(recipe: Recipe) -> None:
@@ -489,6 +499,9 @@ def test_a_changed_recording_is_as_loud_and_as_high_as_its_label_says(recipe: Re
         assert np.abs(part).max() == pytest.approx(0.1 * factor, rel=0.03)
     assert shifted.labels_of("en-000007", 9) == shifted.labels_of("en-000007", 9)
     assert shifted.labels_of("en-000007", 9).whole.pace == 1.0
+    assert shifted.labels_of("en-000007", 9) != shifted.labels_of("en-000007", 9, take=1)
+    ranges = [shifted.labels_of(f"en-{number:06d}", 9).whole.range for number in range(200)]
+    assert 0.43 < min(ranges) < 0.5 and 1.7 < max(ranges) < 1.92
 
     pytest.importorskip("parselmouth")
     buzz = np.tile(np.exp(-np.arange(160) / 20).astype(np.float32), 150)  # 150 Hz
