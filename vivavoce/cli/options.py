@@ -231,11 +231,5 @@ class SamplingFlags(FlowFlags):
         try:
             yield
         except NoProsody as error:
-            if self.style is None:
-                raise ValueError(
-                    str(error).replace("pitch_range", "--range").replace("pitch is", "--pitch is")
-                ) from None
-            raise ValueError(
-                f"--style is {self.style!r}, but this model has no prosody conditions; --energy and --pace can be "
-                "changed with any model"
-            ) from None
+            flag = error.what.replace("pitch_range", "--range").replace("pitch is", "--pitch is")
+            raise NoProsody(flag if self.style is None else f"--style is {self.style!r}") from None

@@ -218,10 +218,7 @@ class Planner:
             return Prosody(options.pitch, options.pitch_range, options.energy, options.pace)
         for name, neutral in (("pitch", 0.0), ("pitch_range", 1.0)):
             if getattr(options, name) != neutral:
-                raise NoProsody(
-                    f"{name} is {getattr(options, name):g}, but this model has no prosody conditions; energy and pace "
-                    "can be changed with any model"
-                )
+                raise NoProsody(f"{name} is {getattr(options, name):g}")
         return Prosody(energy=options.energy)
 
     def _marked(self, mark: Mark) -> Mark:

@@ -35,6 +35,16 @@ class ProsodyRange(ValueError):
 class NoProsody(ValueError):
     """A pitch or a range is asked of a model that has no prosody conditions."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}, but this model has no prosody conditions; the bundled nanospeech has them, and energy and pace "
+            "can be changed with any model"
+        )
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[NoProsody], tuple[str]]:  # for processes: `args` is the whole message
+        return NoProsody, (self.what,)
+
 
 @dataclass(frozen=True)
 class Prosody:
