@@ -5,10 +5,10 @@
 
 Each input is a short string, repeated: every sign in the patterns of the rules, pairs that the rules look for, and
 inputs that were slow in the past. With --rows, it is each line of tests/data/normalise.tsv, which has cases for all
-rules. The script measures the processor time of normalising, of parsing Markdown and tags, and of splitting into
-sentences, and prints the inputs whose time more than triples when the length doubles, and those that take more than a
-second of processor time in all. Times under 0.05 s are mostly noise and are not compared. The exit status is 1 if any
-input grows faster than its length.
+rules; with --random N, it is N strings of 1 to 6 signs, drawn with --seed. The script measures the processor time of
+normalising, of parsing Markdown and tags, and of splitting into sentences, and prints the inputs whose time more than
+triples when the length doubles, and those that take more than a second of processor time in all. Times under 0.05 s are
+mostly noise and are not compared. The exit status is 1 if any input grows faster than its length.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import random
 import sys
 import time
 import warnings
@@ -134,6 +135,27 @@ def rule_signs() -> list[str]:
     return [*sorted(signs), "7", "a", "A"]
 
 
+def random_strings(count: int, seed: int) -> list[str]:
+    """Return strings of 1 to 6 parts: signs of `CHARACTERS` and of the rules, digits, letters, units, short words."""
+    order = random.Random(seed)
+    signs = [
+        *CHARACTERS,
+        *rule_signs(),
+        *"0129aAxXIV",
+        "km",
+        "mil",
+        " the ",
+        "1st",
+        "Mr. ",
+        "p. ",
+        "EE. ",
+        "12",
+        "[/",
+        "**",
+    ]
+    return ["".join(order.choices(signs, k=order.randint(1, 6))) for _ in range(count)]
+
+
 def seconds(work: Callable[[str], object], text: str) -> float:
     """Return the processor time of one run. Refusals count as well."""
     started = time.process_time()
@@ -151,6 +173,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="bytes, each about twice the one before")
     parser.add_argument("--rows", action="store_true", help="the lines of tests/data/normalise.tsv")
+    parser.add_argument("--random", type=int, metavar="N", help="N random strings")
+    parser.add_argument("--seed", type=int, default=0, help="of the random strings (0)")
     parser.add_argument("--only", nargs="+", help="only these inputs")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -159,6 +183,8 @@ def main() -> None:
     inputs = [*dict.fromkeys([*CHARACTERS, *rule_signs(), *PAIRS, *PROSE])]
     if options.rows:
         inputs = [line.split("\t")[1] + " " for line in TABLE.read_text(encoding="utf-8").splitlines()[1:]]
+    if options.random:
+        inputs = random_strings(options.random, options.seed)
     for pattern in options.only or inputs:
         total = 0.0
         for name, work in WORK.items():

@@ -13,6 +13,9 @@ Three lines in five go to the five built-in voices, the others to 160 speakers b
 For Spanish, French, Italian and Portuguese a voice of that language is mixed into each of them. The second teacher,
 hibari, reads English only, and only as celeste, but some hundred times faster than real time. Finished shards are
 kept: the same command continues where an earlier one stopped.
+
+The file is long because it holds the whole recipe of the corpus: the lists, the speakers and who reads which line. Each
+range of lines must give the same recordings everywhere, and the reasons for that are best read together.
 """
 
 from __future__ import annotations

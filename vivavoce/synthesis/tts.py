@@ -2,6 +2,9 @@
 
 `planner` cuts the text into pieces, `synthesizer` has a `System` speak them, `prefetch` works ahead of the listener,
 `asynchronous` does so for an event loop.
+
+The file is long because `speak`, `stream` and their asynchronous forms spell out every option as a keyword argument, so
+that editors complete it and type checkers know it.
 """
 
 from __future__ import annotations

@@ -87,8 +87,18 @@ def rule(
         template = speak
         if "\\" not in template:
             return Rule(name, re.compile(pattern), lambda m: template, needs)
-        return Rule(name, re.compile(pattern), lambda m: m.expand(template), needs)
+        return Rule(name, re.compile(pattern), _filling(template), needs)
     return Rule(name, re.compile(pattern), speak, needs)
+
+
+def _filling(template: str) -> Callable[[re.Match[str]], str]:
+    r"""Return `m.expand(template)` as a function; `Match.expand` would parse a template with groups, \1 to \9, again."""
+    plain = re.split(r"\\([1-9])", template)
+    assert "\\" not in "".join(plain[::2]), template
+    words, groups = plain[::2], [int(number) for number in plain[1::2]]
+    if not groups:
+        return lambda m: words[0]
+    return lambda m: words[0] + "".join((m[group] or "") + word for group, word in zip(groups, words[1:], strict=True))
 
 
 def numeric(name: str, pattern: str, speak: Callable[[re.Match[str]], str] | str, also: str = "") -> Rule:
