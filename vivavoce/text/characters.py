@@ -92,7 +92,7 @@ def rule(
 
 
 def _filling(template: str) -> Callable[[re.Match[str]], str]:
-    r"""Return `m.expand(template)` as a function. It parses a template with groups, \1 to \9, once instead of each time."""
+    r"""Return `m.expand(template)` as a function that parses a template with groups, \1 to \9, only once."""
     plain = re.split(r"\\([1-9])", template)
     assert "\\" not in "".join(plain[::2]), template
     words, groups = plain[::2], [int(number) for number in plain[1::2]]
