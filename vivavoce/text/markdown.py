@@ -24,18 +24,23 @@ from vivavoce.text.markdown_signs import (
     ENDS,
     FENCE,
     HEADING,
+    HIGH_DIGITS,
     HTML,
     ITEM,
+    LOW_DIGITS,
+    MARKED,
     OWN_TAG,
     QUOTE,
     RULE,
     SHORTCODE,
     SKIPPED,
     SPECIAL,
+    SUBSCRIPT,
+    SUPERSCRIPT,
     closing_bracket,
     is_emphasis,
 )
-from vivavoce.text.markdown_tables import Table, is_delimiter, row_text
+from vivavoce.text.markdown_tables import Table, is_bare_delimiter, is_delimiter, row_text
 
 AHEAD = 16  # characters of a line that decide what it starts
 HOLD = 8  # characters at the end of a stream that may start a sign
@@ -62,6 +67,8 @@ class MarkdownFilter:
         self._last = ""  # the last character that was emitted, other than closing marks and white space
         self._newline = False  # whether a line ended that the next line may continue
         self._table: Table | None = None
+        self._bare = False  # whether the table has no pipes at the ends of its lines
+        self._line: list[str] = []  # what was emitted since the start of the line before: it may be the headings
         self._fence = self._until = ""
         self._skipped: list[str] = []
 
@@ -99,6 +106,7 @@ class MarkdownFilter:
 
     def _emit(self, text: str) -> None:
         self._out.append(text)
+        self._line.append(text)
         last = text.rstrip().rstrip(CLOSERS).rstrip()[-1:]
         self._last = last or ("" if "\n\n" in text else self._last)
 
@@ -137,8 +145,13 @@ class MarkdownFilter:
             self._emit(line[0] + line[1])
             self._at += len(line[0]) + len(line[1])
             return True
-        if self._text.startswith("|", start + indent):
+        if self._text.startswith("|", start + indent) or (self._table is not None and self._bare):
             return self._table_row()
+        if self._newline and self._block == "text" and re.match(r"[ \t]*:?--[-:| \t]*$", line[0]):
+            if not line[1] and not self._final and left < 200:
+                return False
+            if is_bare_delimiter(line[0]) and "|" in "".join(self._line):
+                return self._bare_table(len(line[0]) + len(line[1]))
         if fence := FENCE.match(self._text, start):
             self._end_block()
             self._fence, self._step, self._skipped = fence[1], self._code_line, []
@@ -210,6 +223,7 @@ class MarkdownFilter:
 
     def _start(self, block: str, at: int) -> None:
         self._block, self._at, self._newline, self._step = block, at, False, self._inline
+        self._line = []
 
     def _end_block(self, blank: bool = False) -> None:
         """End the block of the line before, and emit the line break."""
@@ -224,10 +238,21 @@ class MarkdownFilter:
 
     # ---- tables, code, and what is left out ------------------------------------------------------------------------
 
+    def _bare_table(self, size: int) -> bool:
+        """Start a table whose headings were read as the line before, which did not look like a table's."""
+        headings = row_text("".join(self._line))
+        self._end_block()
+        self._table, self._block, self._bare = Table(headings), "table", True
+        self._at += size
+        return True
+
     def _table_row(self) -> bool:
         whole = self._rest_of_line()
         if whole is None:
             return False
+        if self._bare and self._table is not None and "|" not in whole:
+            self._end_table()
+            return True
         if self._table is None:
             self._end_block()
             self._table = Table()
@@ -244,7 +269,7 @@ class MarkdownFilter:
         if self._table is not None:
             for row in self._table.end():
                 self._emit(f"{row}\n")
-            self._table, self._block = None, ""
+            self._table, self._block, self._bare = None, "", False
 
     def _code_line(self) -> bool:
         """Take one line of a code block, its fences included."""
@@ -330,6 +355,16 @@ class MarkdownFilter:
         if c == "`":
             pattern = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
             return self._found(pattern, m.start(), lambda s: re.sub(r"([\[\]])", r"\\\1", s[2].strip()))
+        if m[0] == "==":
+            return self._found(MARKED, m.start(), lambda s: plain_text(s[1]))
+        if c == "^" and (power := SUPERSCRIPT.match(self._text, m.start())):
+            return power.end(), power[1].translate(HIGH_DIGITS)
+        if (
+            c == "~"
+            and (index := SUBSCRIPT.match(self._text, m.start()))
+            and self._text[m.start() - 1 : m.start()].isalnum()
+        ):
+            return index.end(), index[1].translate(LOW_DIGITS)
         if c in "*_~":
             return self._emphasis(m.start(), c)
         if c in "[!":

@@ -14,8 +14,13 @@ EMOTICON = re.compile(
 )
 SHORTCODE = re.compile(r":[a-z][a-z0-9_+-]{1,30}:(?![\w:])")
 SPECIAL = re.compile(
-    r"[\\`*_~\[<$\n【]|!(?=\[)|(?<!\S)[:;=^¯]|(?<!\S)[xX](?=D)|[ \t]#|(?<![\w:/]):(?=[a-z])|(?<=[a-z]{3})[¹²³⁴-⁹⁰]+|https?://"
+    r"[\\`*_~\[<$\n【]|(?<![\w=])==(?=[^\s=])|(?<=\w)\^(?=[+-]?\d)|!(?=\[)|(?<!\S)[:;=^¯]|(?<!\S)[xX](?=D)|[ \t]#|(?<![\w:/]):(?=[a-z])|(?<=[a-z]{3})[¹²³⁴-⁹⁰]+|https?://"
 )
+SUBSCRIPT = re.compile(r"~([+-]?\d{1,3})~(?!~)")  # of Pandoc's Markdown: H~2~O, x^2^
+SUPERSCRIPT = re.compile(r"\^([+-]?\d{1,3})\^(?!\^)")
+LOW_DIGITS = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")
+HIGH_DIGITS = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
+MARKED = re.compile(r"==(?=\S)([^=\n]+?)(?<=\S)==(?![=\w])")
 ADDRESS_END = re.compile(r"[\s<>\"`\[\]]")
 HTML = frozenset(
     """a abbr article aside audio b big blockquote body br button center cite code dd del details div dl dt em

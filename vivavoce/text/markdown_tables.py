@@ -18,12 +18,21 @@ def is_delimiter(line: str) -> bool:
     return "-" in line and set(line.strip()) <= set("|-: \t")
 
 
-class Table:
-    """The rows of one table. `add` and `end` return sentences as soon as they are certain."""
+def is_bare_delimiter(line: str) -> bool:
+    """Return whether a line is such a one without pipes at its ends, as in --- | ---."""
+    return re.fullmatch(r"\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)+", line) is not None
 
-    def __init__(self) -> None:
+
+class Table:
+    """The rows of one table. `add` and `end` return sentences as soon as they are certain.
+
+    headings: those of the columns, if they have been read already.
+    """
+
+    def __init__(self, headings: list[str] | None = None) -> None:
         self._waiting: list[str] | None = None  # the first row, which may be the headings
-        self._headings: list[str] = []
+        self._headings = headings or []
+        self._unread = headings is None  # whether a table without rows reads its headings
         self._rows = 0
 
     def confirm(self) -> None:
@@ -43,7 +52,7 @@ class Table:
     def end(self) -> list[str]:
         """Return the sentences that remain: a table may have a single row."""
         sentences = self._flush()
-        if self._headings and self._rows == 0:
+        if self._headings and self._rows == 0 and self._unread:
             headings, self._headings = self._headings, []
             sentences += self._sentence(headings)
         return sentences
