@@ -230,7 +230,10 @@ def plot(results: Sequence[Result], path: Path) -> None:
             axes.annotate(result.system, (result.speed, 100 * result.quality["wer"]), xytext=(6, 4),
                           textcoords="offset points")  # fmt: skip
     axes.set(xscale="log", xlabel=f"times real time, {most} threads", ylabel="word errors by Whisper, %")
+    axes.margins(0.2, 0.15)  # room for the names
     axes.set_ylim(bottom=0)
+    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
     axes.grid(alpha=0.3, which="both")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
