@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from make import exit_status, progress, tar
-from prosody import WIDEST, Controls, Curve, Labels, draw, smoothed
+from prosody import WIDEST, Curve, Labels, draw, smoothed
 
 from vivavoce.audio.files import atomic_write
 from vivavoce.config import BUILTIN_VOICES
@@ -34,20 +34,13 @@ from vivavoce.data.samples import Report, audio_of, raw_samples
 LOWEST, HIGHEST = 60.0, 500.0  # Hz, of the pitch
 GRID = 0.01  # s between the points of a curve
 RAMP = 0.02  # s over which a control changes at a word's edge
-# Power of the range's factor, which then reaches from 0.44 to 1.9. Models followed the factors of `draw` only by half:
-# sentences differ more from each other than these.
-WIDER = 1.6
 
 
 def labels_of(key: str, words: int, take: int = 0) -> Labels:
     """Draw the labels of a line; the same key and take always get the same ones."""
     labels = draw(f"shifted {key}", take, words)
-    phrase = labels.phrase and (*labels.phrase[:2], _widened(labels.phrase[2]))
-    return dataclasses.replace(labels, whole=_widened(labels.whole), phrase=phrase)
-
-
-def _widened(controls: Controls) -> Controls:
-    return dataclasses.replace(controls, range=round(controls.range**WIDER, 3), pace=1.0)
+    phrase = labels.phrase and (*labels.phrase[:2], dataclasses.replace(labels.phrase[2], pace=1.0))
+    return dataclasses.replace(labels, whole=dataclasses.replace(labels.whole, pace=1.0), phrase=phrase)
 
 
 def curves(labels: Labels, ends: Sequence[float], seconds: float) -> tuple[Curve, Curve, Curve]:

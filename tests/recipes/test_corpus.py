@@ -500,8 +500,6 @@ def test_a_changed_recording_is_as_loud_and_as_high_as_its_label_says(recipe: Re
     assert shifted.labels_of("en-000007", 9) == shifted.labels_of("en-000007", 9)
     assert shifted.labels_of("en-000007", 9).whole.pace == 1.0
     assert shifted.labels_of("en-000007", 9) != shifted.labels_of("en-000007", 9, take=1)
-    ranges = [shifted.labels_of(f"en-{number:06d}", 9).whole.range for number in range(200)]
-    assert 0.43 < min(ranges) < 0.5 and 1.7 < max(ranges) < 1.92
 
     pytest.importorskip("parselmouth")
     buzz = np.tile(np.exp(-np.arange(160) / 20).astype(np.float32), 150)  # 150 Hz
