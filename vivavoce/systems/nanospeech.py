@@ -41,6 +41,7 @@ LEAST_FRAMES = 30  # of a text without its edges, a third of a second: shorter o
 EXTRA_EDGE_FRAMES = 20  # of silence at either end
 EXTRA_DURATION = 1.15  # factor on the frames of a text that is shorter than any in the training corpus
 MAX_TRAINED = 8  # trained voices whose networks stay in memory
+MAX_PREDICTED = 32  # texts whose durations are kept: a plan predicts them, and its synthesis needs them again
 
 
 class BaseNanospeechSystem(ABC):
@@ -69,6 +70,7 @@ class BaseNanospeechSystem(ABC):
         self._speaker: Any = None
         self._phone_channels: dict[tuple[str, ...], PhoneChannel] = {}  # by inventory
         self._trained: MutableMapping[str, BaseNanospeechSystem] = LRUCache(MAX_TRAINED)  # by digest
+        self._predicted: MutableMapping[tuple[Any, ...], np.ndarray] = LRUCache(MAX_PREDICTED)
 
     @property
     def sample_rate(self) -> int:
@@ -131,6 +133,7 @@ class BaseNanospeechSystem(ABC):
     def _place(self, parts: NanospeechParts) -> None:
         """Replace the networks, on the system's device; a backend that has devices or precisions extends it."""
         self.model, self.duration = parts.model, parts.duration
+        self._predicted = LRUCache(MAX_PREDICTED)
 
     # ---- trained voices ---------------------------------------------------------------------------------------------
 
@@ -403,7 +406,7 @@ class BaseNanospeechSystem(ABC):
                 own[-1] += 1.0  # a wave of N hops has N + 1 frames
                 results.append(own)
                 continue
-            (f,) = self._character_frames([whole], [voice], self._text_channels(self.duration.config, [piece]))
+            f = self._predicted_frames(whole, voice, piece)
             reference = len(self._read("", voice)) if self.model.config.audio_prompt else 0
             own = f[reference:].copy()
             if not reference and whole[0] == whole[-1] == " ":  # a word that sounds up to the edge is truncated there
@@ -413,6 +416,21 @@ class BaseNanospeechSystem(ABC):
                 own[[0, -1]] = np.maximum(own[[0, -1]], EXTRA_EDGE_FRAMES if extra else EDGE_FRAMES)
             results.append(own / speed)
         return results
+
+    def _predicted_frames(self, whole: str, voice: Voice, piece: Piece) -> np.ndarray:
+        """Return the frames of each character of what is read for a piece, at its natural speed."""
+        key: tuple[Any, ...] | None = None
+        if not self.duration.config.speaker_dim:
+            key = (whole, piece.languages, piece.phones, piece.prosody)
+        elif voice.embedding is not None:
+            key = (whole, piece.languages, piece.phones, piece.prosody, np.asarray(voice.embedding).tobytes())
+        frames = None if key is None else self._predicted.get(key)
+        if frames is None:
+            channels = self._text_channels(self.duration.config, [piece])
+            (frames,) = self._character_frames([whole], [voice], channels)
+            if key is not None:
+                self._predicted[key] = frames
+        return frames
 
     def _total_durations(self, texts: list[str], voices: list[Voice], speeds: list[float]) -> list[np.ndarray]:
         results = []
