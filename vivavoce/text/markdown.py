@@ -39,6 +39,7 @@ from vivavoce.text.markdown_signs import (
     SUPERSCRIPT,
     closing_bracket,
     is_emphasis,
+    is_formula,
 )
 from vivavoce.text.markdown_tables import Table, is_bare_delimiter, is_delimiter, row_text
 
@@ -215,7 +216,7 @@ class MarkdownFilter:
 
     def _numbered(self, at: int) -> int:
         """Emit the number of an item with a point, and return where its text starts."""
-        number = re.compile(r"(\d{1,9})[.)][ \t]+").match(self._text, at)
+        number = re.compile(r"(\d{1,9})[.)](?:[ \t]\[[ xX]\](?=[ \t]))?[ \t]+").match(self._text, at)
         if number is None:
             return at
         self._emit(f"{number[1]}. ")
@@ -358,7 +359,7 @@ class MarkdownFilter:
         if m[0] == "==":
             return self._found(MARKED, m.start(), lambda s: plain_text(s[1]))
         if c == "^" and (power := SUPERSCRIPT.match(self._text, m.start())):
-            return power.end(), power[1].translate(HIGH_DIGITS)
+            return power.end(), power[1].translate(HIGH_DIGITS)  # an ordinal's letters stay
         if (
             c == "~"
             and (index := SUBSCRIPT.match(self._text, m.start()))
@@ -409,9 +410,12 @@ class MarkdownFilter:
             content = self._until_closing(at + 2, closing, size, "\n" if following == "(" else "\n\n")
             if content is None:
                 return None
-            if re.search(r"[\\^_=+<>]", content):
+            if is_formula(content, displayed=following == "["):
+                inner = " ".join(content.split())
+                if not re.search(r"[\\^_=+<>A-Za-z]", inner):  # "2/3": between dollar signs it might be money
+                    return at + 2 + len(content) + 2, inner
                 sign = "$" if following == "(" else "$$"
-                return at + 2 + len(content) + 2, f"{sign}{' '.join(content.split())}{sign}"
+                return at + 2 + len(content) + 2, f"{sign}{inner}{sign}"
         if following in "[]":
             return at + 2, self._text[at : at + 2]
         return (at + 2, following) if following in "*_`#~|<>$!(){}+-." else (at + 1, "\\")

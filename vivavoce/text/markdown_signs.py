@@ -14,10 +14,11 @@ EMOTICON = re.compile(
 )
 SHORTCODE = re.compile(r":[a-z][a-z0-9_+-]{1,30}:(?![\w:])")
 SPECIAL = re.compile(
-    r"[\\`*_~\[<$\n【]|(?<![\w=])==(?=[^\s=])|(?<=\w)\^(?=[+-]?\d)|!(?=\[)|(?<!\S)[:;=^¯]|(?<!\S)[xX](?=D)|[ \t]#|(?<![\w:/]):(?=[a-z])|(?<=[a-z]{3})[¹²³⁴-⁹⁰]+|https?://"
+    r"[\\`*_~\[<$\n【]|(?<![\w=])==(?=[^\s=])|(?<=\w)\^(?=[+-]?\d)|(?<=\d)\^(?=(?:st|nd|rd|th)\^)"
+    r"|!(?=\[)|(?<!\S)[:;=^¯]|(?<!\S)[xX](?=D)|[ \t]#|(?<![\w:/]):(?=[a-z])|(?<=[a-z]{3})[¹²³⁴-⁹⁰]+|https?://"
 )
 SUBSCRIPT = re.compile(r"~([+-]?\d{1,3})~(?!~)")  # of Pandoc's Markdown: H~2~O, x^2^
-SUPERSCRIPT = re.compile(r"\^([+-]?\d{1,3})\^(?!\^)")
+SUPERSCRIPT = re.compile(r"\^([+-]?\d{1,3}|(?:st|nd|rd|th))\^(?!\^)")  # also 10^th^
 LOW_DIGITS = str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋")
 HIGH_DIGITS = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 MARKED = re.compile(r"==(?=\S)([^=\n]+?)(?<=\S)==(?![=\w])")
@@ -36,7 +37,9 @@ OWN_TAG = re.compile(
     r"|(?:pitch|range|energy)[ :]\s*[+\u2212-]?[\d.]+\s?(?i:st|semitones?|db)?"
     rf"|/?(?:{'|'.join(WHISPER_LANGUAGES)}))\]"
 )
-ITEM = re.compile(r"[ \t]*(?:[-*+•‣◦▪–](?=[ \t])|(?=\d{1,9}[.)][ \t]))[ \t]*(?:\[[ xX]\][ \t]+)?")
+ITEM = re.compile(
+    r"[ \t]*(?:(?:[-*+•‣◦▪–☐☑☒](?=[ \t])|(?=\d{1,9}[.)][ \t]))[ \t]*(?:\[[ xX]\][ \t]+)?|\[[ xX]\][ \t]+)"
+)
 HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+|(?=\n|$))")
 FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 RULE = re.compile(r"[ \t]*(?:(?:[-_*=][ \t]*){3,}|=+[ \t]*)(?=\n|$)")
@@ -71,6 +74,19 @@ def is_emphasis(before: str, run: str, after: str) -> bool:
     if left.isalnum() and right.isalnum():  # "2*3", "a_b", but "un*believ*able"
         return run[0] == "*" and (len(run) > 1 or (before + after).isalpha()) and before.isalpha() and len(before) == 2
     return True
+
+
+def is_formula(content: str, displayed: bool) -> bool:
+    """Return whether what stands between \\( and \\), or displayed between \\[ and \\], is a formula.
+
+    Otherwise they are brackets that are not to be read as Markdown. Words are no formula without a sign of one, and
+    neither is a displayed letter without spaces around it: \\[x\\] is how a tag is written that is not meant as one.
+    """
+    if re.search(r"[\\^_=+<>]", content):
+        return True
+    if displayed and not (content[:1].isspace() and content[-1:].isspace()):
+        return False
+    return re.search(r"[A-Za-z0-9]", content) is not None and not re.search(r"[^\W\d_]{2}|[\[\]]", content)
 
 
 def closing_bracket(text: str, opening: str, closing: str) -> int:
