@@ -57,6 +57,7 @@ POWERS: tuple[Rule, ...] = (
 RULES: tuple[Rule, ...] = (
     rule("number sign", r"#(?=\d)", lambda m: padded(m, "number"), "#"),
     rule("number sign", r"(?<=\b[A-Z])#", lambda m: padded(m, "sharp"), "#"),
+    rule("symbol", r"§§\s?(?=\w)", "sections ", "§"),
     rule("number sign", r"#(?=\w)", lambda m: padded(m, "hash"), "#"),
     rule("operator", r"\+/-|(?<![<>=!-])(?:<=|>=|!=|==|->|=>)(?![<>=])", operator, "<>=+"),
     rule("operator", r"(?<=\s)[<>](?=\s)|(?<![^\s(])[<>](?=\d)", operator, "<>=+"),

@@ -95,6 +95,7 @@ BEFORE_NUMBER = {
     **{"No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "Vol": "Volume", "vol": "volume"},
     **{"p": "page", "pp": "pages", "Fig": "Figure", "fig": "figure", "Figs": "Figures", "figs": "figures"},
     **{"Ch": "Chapter", "ch": "chapter", "Sec": "Section", "sec": "section", "c": "circa", "ca": "circa"},
+    **{"Ste": "Suite", "Chap": "Chapter", "chap": "chapter", "Cl": "Clause", "cl": "clause"},
     **{"Art": "Article", "Ext": "Extension", "ext": "extension", "Eq": "Equation", "eq": "equation"},
     **{"Tel": "Telephone", "tel": "telephone", "Rm": "Room", "Apt": "Apartment", "apt": "apartment", "Op": "Opus"},
     **{"Ref": "Reference", "ref": "reference", "Eqs": "Equations", "eqs": "equations"},

@@ -112,7 +112,7 @@ class _Speaker:
     def bare(self, m: re.Match[str]) -> str:
         """Read a number in the gender of the noun after it, if one follows."""
         language = self.language
-        noun = re.match(r"\s([^\W\d_]+)", after(m))
+        noun = re.match(r"\s([^\W\d_]+)(?![^\W\d_]|['’])", after(m))  # none is "all'" or "d'"
         form = "numbering"
         if noun and not re.fullmatch(language.no_noun, noun[1], re.IGNORECASE):
             feminine = re.search(language.feminine, noun[1]) and not re.fullmatch(language.masculine, noun[1])
@@ -153,7 +153,7 @@ class _Speaker:
             return m[0]
         few = number == "1" or (self.code in ("fr", "pt") and number.partition(",")[0] in ("0", "1"))
         name = one if few else many
-        thousand = self.language.scales["k"][0] if written in ("k", "K") else ""
+        thousand = self.language.scales["k"][0] if written in ("k", "K", "mil") else ""
         if thousand:
             plain = number.replace(".", "")
             whole = integer(self.code, f"{plain}000") if plain.isdigit() and len(plain) < 4 else ""
@@ -403,6 +403,9 @@ class _Speaker:
         return padded(m, self.language.symbols[m[0]])
 
     def title(self, m: re.Match[str]) -> str:
+        if m[1] == "min." and (number := re.search(r"\d(\D{0,3})$", before(m, 6))):  # "25 min.", "la 87e min."
+            word = "min" if number[1].isspace() or not number[1] else self.language.units["min"][0]
+            return word + ("" if re.match(r"\s[a-zà-ú]|[,;:)]", after(m)) else ".")
         return self._titles[_compact(m[1])]
 
 
@@ -542,6 +545,11 @@ def _rules(language: Language) -> tuple[Rule, ...]:
             r"(:?\s(?:n\.?[º°]\s)?)(\d[\d./-]{3,20}\d)([A-Z]?)(?!\w)",
             speaker.identity,
         ),
+        *(
+            [numeric("code number", r"(?<![\w.,/-])\d{4,5}-\d{3}(?![\w-]|[.,]\d)", speaker.digits, "-")]  # a postcode
+            if language.code == "pt"
+            else []
+        ),
         numeric(
             "by",
             r"(?<![\w.,])\d{1,4}(?:,\d{1,2})?(?:\s?x\s?\d{1,4}(?:,\d{1,2})?){1,2}(?!\w|[.,]\d|\s?=)",
@@ -554,6 +562,19 @@ def _rules(language: Language) -> tuple[Rule, ...]:
             speaker.sides,
             "x×",
         ),
+        # "3,50 €/kg", "al kg"
+        rule(
+            "per",
+            rf"(?<=[€$£])\s?/\s?({units_plain})(?!\w)",
+            lambda m: f" {language.by} {language.units[m[1]][0]}",
+            "/",
+        ),
+        rule(
+            "unit",
+            r"(?<!\w)((?:[aeid]?l|le|du|au|del|par|por|per|o|do|ao)\s)(kg|km|cm|mm)(?!\w)",
+            lambda m: f"{m[1]}{language.units[m[2]][0]}",
+        ),
+        numeric("money", rf"(?<!\w)[$€£](?={_DECIMAL}\s?(?:{codes})(?!\w))", ""),  # "$1.500 MXN"
         numeric(
             "money",
             rf"(?:(?P<before>{signs}|{codes})\s?)(?P<number>{_DECIMAL})\s?(?P<scale>{scales}|{language.big})(?P<after>)(?!\w)",
