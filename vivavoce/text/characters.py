@@ -123,9 +123,9 @@ def after(m: re.Match[str], most: int = 40) -> str:
 
 def padded(m: re.Match[str], words: str) -> str:
     """Return `words` with a space on each side where they would otherwise touch a word or symbol."""
-    left, right = before(m, 1), after(m, 1)
-    head = "" if not left or left in " (\"'-—…¿¡" else " "
-    tail = "" if not right or right in " )\"'-.,;:!?—…" else " "
+    start, end = m.span()
+    head = "" if not start or m.string[start - 1] in " (\"'-—…¿¡" else " "
+    tail = "" if end == len(m.string) or m.string[end] in " )\"'-.,;:!?—…" else " "
     return head + words + tail
 
 
@@ -214,4 +214,5 @@ def grouping(separator: str) -> Rule:
         "grouping",
         r"(?<![\d.,'’\u00a0\u2009\u202f])\d{1,3}(?:['’\u00a0\u2009\u202f]\d{3})+(?![\d'’])",
         lambda m: re.sub(r"\D", separator, m[0]),
+        (DIGITS, "'’\u00a0\u2009\u202f"),
     )

@@ -422,7 +422,7 @@ PER_UNIT: tuple[Rule, ...] = (
         lambda m: m[1] + _UNIT_WORDS[_compact(m[2])][1],
     ),
     numeric("ratio", r"(?<=\d):(?=\d)", " to ", ":"),
-    rule("unit", rf"(?<![\w/])(?:{any_of(UNIT_WORDS)})(?![\w/])", lambda m: padded(m, UNIT_WORDS[m[0]])),
+    rule("unit", rf"(?<![\w/])(?:{any_of(UNIT_WORDS)})(?![\w/])", lambda m: padded(m, UNIT_WORDS[m[0]]), "/°km"),
     numeric("per", r"(?<![\w/.,-])(\d+)/(kg|lb|hr|min)(?![\w/])", lambda m: f"{cardinal(m[1])} per {PER[m[2]]}", "/"),
     rule("per", rf"(?<=[a-z])\s?/({any_of(PER)}|{_SEVERAL})(?![\w/])(?:\.(?=\s[a-z&]|[,;:)]|$))?", per_unit, "/"),
 )

@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         year_numeral,
         "M",
     ),
-    rule("numbered", r"(?<!\w)([A-Za-z]+)\s([IVXLC]+|[ivxl]+)(?![\w'-])", numbered),
+    rule("numbered", r"(?<!\w)([A-Za-z]+)\s([IVXLC]+|[ivxl]+)(?![\w'-])", numbered, "IVXLCivxl"),
     rule("numbered", r"^(?!I\.)([IVX]+)(\.\s)(?=[A-Z])", heading, "IVX"),
     # "II) Methods", "(iii) a third", "iv. a fourth"
     rule(

@@ -86,6 +86,7 @@ RULES: tuple[Rule, ...] = (
         "time zone",
         rf"(?<=[ap]\.m\.)\s?({_ZONE})\.?(?!\w)",
         lambda m: " " + " ".join(c.upper() for c in m[1] if c != "."),
+        ".",
     ),
     numeric(
         "duration", r"(?<![\w.])(\d+)\s?h(?:rs?)?\s?(\d+)\s?m(?:ins?)?(?:\s?(\d+)\s?s(?:ecs?)?)?(?!\w)", duration, "h"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from vivavoce.text import (
     english_abbreviations,
@@ -67,7 +68,17 @@ LAYOUT: dict[str, tuple[Rule, ...]] = {lang: (joining(lang), grouping("")) for l
 LAYOUT["en"] = (joining("en"), grouping(","))
 
 _BREAKS = str.maketrans({"\r": "\n", "\u2028": "\n", "\x85": "\n", "\u2029": "\n\n", "\x0c": "\n\n", "\x0b": "\n"})
+_SENTENCE_ENDS = frozenset(".!?…")
+_change = lru_cache(4096)(Change)  # many changes of a text are alike
+_SHORT = 80  # characters of a change that is kept for the next one
 _MOST_PASSES = 8  # a rule may join characters that an earlier rule would have read, so the rules are applied again
+
+
+def _opens_sentence(text: str, at: int) -> bool:
+    """Return whether a sentence starts at index `at`."""
+    head = text[max(0, at - 8) : at]
+    # the pattern is slow, and most texts have a match in the middle of a sentence
+    return (at <= len(head) or not _SENTENCE_ENDS.isdisjoint(head)) and AT_START.search(head) is not None
 
 
 def _apply(rule: Rule, text: str, changes: list[Change]) -> str:
@@ -81,10 +92,11 @@ def _apply(rule: Rule, text: str, changes: list[Change]) -> str:
             rule.name != "formula"
             and after[:1].islower()
             and not m[0][:1].islower()
-            and AT_START.search(m.string[max(0, m.start() - 8) : m.start()])
+            and _opens_sentence(m.string, m.start())
         ):
             after = after[0].upper() + after[1:]
-        changes.append(Change(rule.name, m[0], after))
+        make = _change if len(m[0]) + len(after) < _SHORT else Change
+        changes.append(make(rule.name, m[0], after))
         return after
 
     return rule.pattern.sub(replace, text)

@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from vivavoce.text.characters import (
+    DIGITS,
     PUNCTUATION,
     Rule,
     after,
@@ -73,6 +74,7 @@ _QUEENS = frozenset(
 )
 
 
+_NOUN = re.compile(r"\s([^\W\d_]+)(?![^\W\d_]|['’])")  # none is "all'" or "d'"
 _LONG_UNIT = {"m2": "m²", "m3": "m³", "cm2": "cm²", "cm3": "cm³", "km2": "km²", "mq": "m²", "mc": "m³", "kmq": "km²"}
 
 
@@ -91,6 +93,7 @@ class _Speaker:
     def __init__(self, language: Language) -> None:
         self.language = language
         self.code = language.code
+        self._noun_form = lru_cache(4096)(self._form_before)
         self._titles = {_compact(written): spoken for written, spoken in language.titles.items()}
 
     def number(self, written: str, form: str = "numbering") -> str:
@@ -111,15 +114,17 @@ class _Speaker:
 
     def bare(self, m: re.Match[str]) -> str:
         """Read a number in the gender of the noun after it, if one follows."""
-        language = self.language
-        noun = re.match(r"\s([^\W\d_]+)(?![^\W\d_]|['’])", after(m))  # none is "all'" or "d'"
-        form = "numbering"
-        if noun and not re.fullmatch(language.no_noun, noun[1], re.IGNORECASE):
-            feminine = re.search(language.feminine, noun[1]) and not re.fullmatch(language.masculine, noun[1])
-            form = "cardinal-feminine" if feminine else "cardinal-masculine"
+        noun = _NOUN.match(after(m))
+        form = self._noun_form(noun[1]) if noun else "numbering"
         if self.code == "it" and m[0] == "1" and noun and re.match(r"s[bcdfglmnpqrtv]|z|ps|gn|pn|x|y", noun[1]):
             form = "cardinal-feminine" if form == "cardinal-feminine" else "numbering"  # "uno zaino"
         return padded(m, self.number(m[0], form))
+
+    def _form_before(self, noun: str) -> str:
+        """Return the form of a number before a word, which may be a noun."""
+        if re.fullmatch(self.language.no_noun, noun, re.IGNORECASE):
+            return "numbering"
+        return "cardinal-feminine" if self._is_feminine(noun) else "cardinal-masculine"
 
     def elided(self, m: re.Match[str]) -> str:
         """Read "1 ora" as "un'ora"."""
@@ -430,16 +435,17 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         *first_rules(
             (
                 numeric("unit", rf"(?<![\w.,])({_DECIMAL})\s?({powers})(?!\w)", speaker.unit),
-                rule("superscript", r"(?<=[\w)])[²³]", squared),
+                rule("superscript", r"(?<=[\w)])[²³]", squared, "²³"),
             )
         ),
-        rule("spacing", r"\s(?=[;:!?]+(?:[\s\"')]|$))", ""),
-        rule("url", r"(?<!\w)(?:[Hh][Tt][Tt][Pp][Ss]?://|www\.)[^\s\"<>—]+", speaker.address),
-        rule("email", r"(?<![\w.+-])[\w+-][\w.+-]{0,63}@(?:[\w-]+\.)+[\w-]+", speaker.address),
+        rule("spacing", r"\s(?=[;:!?]+(?:[\s\"')]|$))", "", ";:!?"),
+        rule("url", r"(?<!\w)(?:[Hh][Tt][Tt][Pp][Ss]?://|www\.)[^\s\"<>—]+", speaker.address, ".:"),
+        rule("email", r"(?<![\w.+-])[\w+-][\w.+-]{0,63}@(?:[\w-]+\.)+[\w-]+", speaker.address, "@"),
         rule(
             "before number",
             rf"(?<![\w.])({any_of(language.before_number)})\s?(?=\(?\d|[IVXL]+(?!\w))",
             speaker.before_number,
+            DIGITS + "IVXL",
         ),
         *(
             [rule("title", rf"(?<![\w.])S\.(?=\s(?:{language.saints})(?!\w))", speaker.saint, "S")]
@@ -607,7 +613,7 @@ def _rules(language: Language) -> tuple[Rule, ...]:
             rf"(?<![\w.,])({_DECIMAL})\s?%",
             lambda m: padded(m, f"{speaker.number(m[1])} {language.symbols['%']}"),
         ),
-        rule("version", r"(?<!\w)[vV]\.?\s?(?=\d+(?:\.\d+)+(?!\w))", f"{language.version} "),
+        numeric("version", r"(?<!\w)[vV]\.?\s?(?=\d+(?:\.\d+)+(?!\w))", f"{language.version} "),
         numeric("version", r"(?<![\w.,])\d+(?:\.\d+){2,}(?![\w,])(?<!\.\d{3})", speaker.version),
         numeric(
             "decimal",
@@ -622,7 +628,7 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         numeric("unit", rf"(?<![\w.,/])({_DECIMAL})\s?({units})(?![\w'/°])", speaker.unit),
         numeric("fraction", r"(?<![\w/.,])(\d{1,3})/(\d{1,3})(?![\w/])", speaker.fraction),
         numeric("ordinal", rf"(?<![\w.,])(\d{{1,4}})({masculine}|{feminine})(?!\w)", speaker.ordinal),
-        rule("numbered", rf"(?<!\w)({language.numbered})\s([IVXLC]+)(?![\w'-])", speaker.roman),
+        rule("numbered", rf"(?<!\w)({language.numbered})\s([IVXLC]+)(?![\w'-])", speaker.roman, "IVXLC"),
         rule(
             "numbered",
             rf"(?<!\w)(?:{language.century})\s([IVX]+)(?![\w'-])|(?<!\w)([IVX]+)(?:e|ème)?\s(?:{language.century})(?!\w)",
@@ -632,22 +638,22 @@ def _rules(language: Language) -> tuple[Rule, ...]:
         rule(
             "numbered", rf"(?<![\w'])([IVX]+)(?:e|ème|er|ère|re|ª|º|a)?\s(?={language.ranked})", speaker.ranked, "IVX"
         ),
-        rule("numbered", rf"(?<!\w)({language.regnal})\s([IVX]+)(?:er|re)?(?![\w'-])", speaker.regnal),
-        rule("numbered", r"^([IVXLC]{2,8})([.:]?)$", speaker.heading),
+        rule("numbered", rf"(?<!\w)({language.regnal})\s([IVX]+)(?:er|re)?(?![\w'-])", speaker.regnal, "IVX"),
+        rule("numbered", r"^([IVXLC]{2,8})([.:]?)$", speaker.heading, "IVXLC"),
         numeric(
             "numbered",
             rf"(?<!\w)({language.numbered}|[Dd]ía|[Jj]our|[Gg]iorno|[Dd]ia|[Pp]ágina|[Pp]age|[Pp]agina)"
             r"\s0{1,2}([1-9]\d?)(?!\w|[.,:/-]\d)",
             speaker.zero_number,
         ),
-        rule("numbered", r"(?<!\w)([IVX]+)(?:e|ème|er)?(?=\s(?:secolo|secoli|siècles?)(?!\w))", speaker.century),
-        rule("code", r"(?<!\w)(?=[^\W\d_]*\d)(?=\d*[^\W\d_])[^\W_]+(?!\w)", speaker.code_word),
+        rule("numbered", r"(?<!\w)([IVX]+)(?:e|ème|er)?(?=\s(?:secolo|secoli|siècles?)(?!\w))", speaker.century, "IVX"),
+        numeric("code", r"(?<!\w)(?=[^\W\d_]*\d)(?=\d*[^\W\d_])[^\W_]+(?!\w)", speaker.code_word),
         numeric(
             "version",
             r"(?<![\w.,])\d+\.\d+(?!\w|[.,]\d)",
             lambda m: m[0] if re.fullmatch(_INTEGER, m[0]) else speaker.version(m),
         ),
-        rule("symbol", "[" + re.escape(last_symbols) + "]", speaker.symbol),
+        rule("symbol", "[" + re.escape(last_symbols) + "]", speaker.symbol, last_symbols),
         *([numeric("number", r"(?<![\w.,])1\s(?=[aeiou][^\W\d_]+)", speaker.elided)] if language.code == "it" else []),
         numeric("number", rf"(?<![\d.,])0*{_DECIMAL}|\d+", speaker.bare),
         *last_rules(PUNCTUATION + language.marks),
