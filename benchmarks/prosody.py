@@ -43,7 +43,6 @@ VALUES: dict[str, tuple[float, ...]] = {
 FACTORS = ("pitch_range", "pace")
 MODERATE = {"pitch": (-1.5, 1.5), "pitch_range": (0.8, 1.25), "energy": (-3.0, 3.0), "pace": (0.9, 1.1)}
 NEUTRAL = {"pitch": 0.0, "pitch_range": 1.0, "energy": 0.0, "pace": 1.0}
-ASKED = {"correlation": 0.9, "side effect": 0.15, "emphasis": 0.85}
 
 Tracker = Callable[[Samples, int], tuple[np.ndarray, np.ndarray]]  # times in seconds, F0 in Hz, 0 where unvoiced
 

@@ -34,7 +34,6 @@ from vivavoce.models.nanospeech_torch import CharacterDurations
 from vivavoce.models.vocoder_torch import Vocoder
 
 Progress = Callable[[str], None]  # called with the name of the graph that is written next
-Axes = dict[str, dict[int, Any]]
 Sources = dict[str, dict[str, Any]]  # initialiser -> the tensor that it stands for, how it is arranged, and its shape
 QUANTISED = ("flow", "vocoder")  # the other graphs take too little time to be worth the error
 INLINE = 64  # initialisers of fewer numbers may stay in the graph if they are no weights

@@ -83,11 +83,6 @@ ENGINES = (
 )
 
 
-def kinds() -> tuple[str, ...]:
-    """Return the kinds of models that speak, as config.json names them."""
-    return tuple(dict.fromkeys(engine.kind for engine in ENGINES))
-
-
 def part_settings() -> tuple[str, ...]:
     """Return the settings of config.json that name the folders of a model's parts, of all engines."""
     return tuple(dict.fromkeys(name for engine in ENGINES for name in engine.parts))

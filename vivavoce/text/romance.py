@@ -68,11 +68,6 @@ def decimals(code: str, written: str) -> str:
     return " ".join(words)
 
 
-_QUEENS = frozenset(
-    "Isabel Catalina María Élisabeth Elisabeth Catherine Elisabetta Caterina Maria Elizabeth Catarina".split()
-)
-
-
 _LONG_UNIT = {"m2": "m²", "m3": "m³", "cm2": "cm²", "cm3": "cm³", "km2": "km²", "mq": "m²", "mc": "m³", "kmq": "km²"}
 
 
