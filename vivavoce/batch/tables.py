@@ -1,4 +1,4 @@
-"""The tables of a batch: CSV, TSV, JSON Lines, Parquet, WebDataset shards, Hugging Face data sets; one text a row."""
+"""The tables of a batch: CSV, TSV, JSON Lines, Parquet, WebDataset shards, Hugging Face data sets; one text per row."""
 
 from __future__ import annotations
 

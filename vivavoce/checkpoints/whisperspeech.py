@@ -110,7 +110,7 @@ def _transformer(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> di
 
 
 def _tuned(tunables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the muP settings in the file; missing ones had defaults when it was written, which are ours."""
+    """Return the muP settings in the file; missing ones had the same defaults as ours when it was written."""
     names = {
         "query_mult": "query_mult",
         "output_mult": "output_mult",

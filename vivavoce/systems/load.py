@@ -160,7 +160,7 @@ def _load(engine: Engine, backend: str, model: str, files: ModelFiles, options: 
 
 
 def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: str = "bundled") -> Any:
-    """Load what makes semantic codes of recordings, as `code_reader_torch.load_code_reader`.
+    """Load the code reader, which turns recordings into semantic codes, as `code_reader_torch.load_code_reader`.
 
     Raises ValueError as that does, and if PyTorch is missing.
     """
@@ -168,7 +168,7 @@ def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: st
 
 
 def load_letter_timer(system: Any) -> Any:
-    """Load what finds the letters of a text in a recording, for a nanospeech system.
+    """Load the letter timer, which finds the letters of a text in a recording, for a nanospeech system.
 
     Raises ValueError as `letter_times_torch.load_letter_timer`, and if PyTorch is missing.
     """

@@ -87,7 +87,7 @@ class BaseNanospeechSystem(ABC):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The codes of the model's languages, the usual one first."""
+        """The codes of the model's languages, the main one first."""
         return self.model.config.languages or ("en",)
 
     @property
@@ -168,7 +168,8 @@ class BaseNanospeechSystem(ABC):
     def synthesize(
         self, jobs: list[SynthesisRequest], progress: Callable[[float], None] | None = None
     ) -> list[SynthesisResult]:
-        """Speak each request, float32 [S], about -1 to 1. Requests may differ in all but their sampling options.
+        """Speak each request, float32 [S], about -1 to 1. Requests may differ in everything except their sampling
+        options.
 
         Raises ValueError if they differ in those, for an option that this engine lacks, a missing transcript, a
         language that is not in `languages`, or a text that is too long for one piece.

@@ -71,7 +71,7 @@ PROSODY = {"pitch": "[pitch +2]", "range": "[range 1.3]", "energy": "[energy +3]
 _AMOUNT = re.compile(
     r"[+\u2212-]?(?:\d+(?:\.\d*)?|\.\d+)\s?(?:st|semitones?|db)?|[+\u2212-][\d.]+\s?(?:%|hz|x)", re.IGNORECASE
 )
-# One that nobody writes after another word, as in [patch 2] or [volume 3].
+# Amounts that only prosody tags have: unlike these, [patch 2] and [volume 3] are text.
 _SURE = re.compile(r"[+\u2212-].+|.*(?:st|semitones?|db)", re.IGNORECASE)
 
 # Language codes that also occur in brackets as words, units, numerals or forum tags.
@@ -219,7 +219,7 @@ class MarkupParser:
         return name in self._open or (self._state.lang is not None and name in ("lang", self._state.lang))
 
     def _remember(self, m: re.Match[str]) -> None:
-        """Note a bracket that is text although it begins with the name of a tag: an end tag may say that it is one."""
+        """Note a bracket that is text although it begins with a tag's name: an end tag may show that it is a tag."""
         name = _name_of(m[1])
         if _is_name(name):
             shape = SHAPES.get(name) or PROSODY.get(name) or f"[{name}]"
@@ -378,7 +378,7 @@ def _is_name(name: str) -> bool:
 
 
 def _start_of_tag(bracket: str) -> str:
-    """Return what of a bracket without its end is the tag, in front of words that it was meant to apply to."""
+    """Return the part of an unclosed bracket that is the tag, before the words that it was meant to apply to."""
     amount = rf"{_AMOUNT.pattern}|{'|'.join(sorted(VALUES, key=len, reverse=True))}"
     value = rf"\[\s*(?:pause\s+[\d.]+\s?m?s\b|(?:voice|speed|lang):\s*\S+|[a-z]+\s+(?:{amount})(?![\w-]))"
     m = re.match(value, bracket) or re.match(r"\[(?:spell|say):.*|\[\s*[A-Za-z]+:?", bracket, re.DOTALL)

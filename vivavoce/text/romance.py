@@ -3,8 +3,8 @@
 The set is smaller than the English one: numbers with what surrounds them (money, units, dates, times, ordinals),
 titles, addresses and symbols. unicode-rbnf spells the numbers by the rules that Unicode's CLDR has for each language.
 
-The file is long because the rules share one table. Each relies on what those before it leave, so their order is read
-best in one place.
+The file is long because the rules share one table. Each relies on what those before it leave, so their order is easiest
+to follow in one place.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class _Document(ContentHandler):
         self._reports.append(Change("ssml", written, ""))
 
     def _check(self, element: _Open) -> bool:
-        """Report what cannot be followed of an element; return whether the rest of it can."""
+        """Report the parts of an element that cannot be followed; return whether the rest can."""
         name, attributes = element.name, element.attributes
         if name not in ATTRIBUTES:
             self._report(element, f"unknown element{_perhaps(name, ATTRIBUTES)}")
@@ -367,7 +367,7 @@ def _volume(written: str) -> Prosody:
 def _prosody(attribute: str, attributes: dict[str, str]) -> Prosody:
     try:
         return _PROSODY[attribute](attributes[attribute])
-    except ProsodyRange as error:  # names the number that was made of the attribute
+    except ProsodyRange as error:  # names the number that the attribute became
         raise ValueError(f"{attribute} is {attributes[attribute]!r}; it must be {error.right}") from None
 
 
