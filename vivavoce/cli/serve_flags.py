@@ -80,7 +80,7 @@ class ServeFlags(Flags):
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also serve the page that speaks inside the browser at /in-browser/: a folder of 'make demo'.",
+            help="Also serve the page that speaks inside the browser at /in-browser/: the folder of 'make demo'.",
         ),
     ] = None
     studio: Annotated[
