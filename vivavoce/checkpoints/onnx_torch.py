@@ -215,7 +215,7 @@ def _without_weights(model: Any, tensors: Mapping[str, np.ndarray]) -> Sources:
         if (source := known.get((value.dtype.str, value.tobytes()))) is None:
             # Values that follow from the architecture, such as frequencies and zero points, stay in the graph.
             if value.size >= INLINE and value.dtype == np.float32 and not _is_table(value):
-                raise ValueError(f"initialiser {initializer.name} of shape {value.shape} is no tensor of the model")
+                raise ValueError(f"initialiser {initializer.name} of shape {value.shape} is not a tensor of the model")
             continue
         found[initializer.name] = {"tensor": source[0], "as": source[1], "shape": list(value.shape)}
         initializer.ClearField("raw_data")

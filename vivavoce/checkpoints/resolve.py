@@ -80,7 +80,7 @@ def _hub_errors(model: str) -> Iterator[None]:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"no folder {model!r} here, and Hugging Face does not give such a model ({type(error).__name__}: {reason})"
+            f"no folder {model!r} here, and Hugging Face has no such model ({type(error).__name__}: {reason})"
         ) from None
 
 

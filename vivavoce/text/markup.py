@@ -243,7 +243,7 @@ class MarkupParser:
             return self._switch(prosody=_neutral(self._state.prosody, name))
         if _is_name(name):
             bracket, why = self._as_text.get(name, ("", ""))
-            text = f": {bracket} is no tag; {why}" if bracket else ""
+            text = f": {bracket} is not a tag; {why}" if bracket else ""
             raise ValueError(f"there is no open tag that it could close{text}{_PLAIN}")
         if name.lower() in SHAPES or name.lower() in PROSODY:
             raise ValueError(f"tags are in lower case; use [/{name.lower()}]{_PLAIN}")
@@ -415,7 +415,7 @@ def _refuse_unnamed(name: str, value: str) -> None:
 
 
 def _refuse_prosody(name: str, value: str) -> None:
-    """Raise an error for a misspelt prosody tag, and for the name of an option that is no tag."""
+    """Raise an error for a misspelt prosody tag, and for the name of an option that is not a tag."""
     amount = bool(_AMOUNT.fullmatch(value))
     sure = amount and bool(_SURE.fullmatch(value))
     if name != name.lower() and name.lower() in _PARSERS and (sure or (amount and "." in value)):
@@ -429,7 +429,7 @@ def _refuse_prosody(name: str, value: str) -> None:
     if value in PACES and name in OTHERS:  # not [volume up], which may be a key
         raise ValueError(f"there is no such tag; use the form {OTHERS[name]}{_PLAIN}")
     if name == "style" and value in STYLES:
-        raise ValueError(f"a style is an option for the whole text, --style {value}, and no tag{_PLAIN}")
+        raise ValueError(f"a style is an option for the whole text, --style {value}, not a tag{_PLAIN}")
     if sure and name not in PROSODY and (near := _near(name, _PARSERS)):
         raise ValueError(f"unknown tag; did you mean {PROSODY[near]}?{_PLAIN}")
 
