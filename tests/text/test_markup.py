@@ -255,7 +255,10 @@ def test_a_tag_without_its_end_is_refused(text: str) -> None:
         ("A [pitch black [pause 1s] hi[/pitch]", "column 3: [pitch black: ] is missing"),
         ("A [fr oui[/fr]", "column 3: [fr oui: ] is missing"),
         ("A [lang oui [/lang]", "column 3: [lang oui: ] is missing"),
-        ("A [voice nash]hi[/voice]", "[/voice]: there is no open tag that it could close: [voice nash] is not a tag; use"),
+        (
+            "A [voice nash]hi[/voice]",
+            "[/voice]: there is no open tag that it could close: [voice nash] is not a tag; use",
+        ),
         ("A [speed fast]hi[/speed]", "[speed fast] is not a tag; use the form [speed:0.9]"),
         ("A [fr please]oui[/fr]", "[fr please] is not a tag; use the form [fr]"),
     ],
