@@ -131,9 +131,13 @@ class BaseNanospeechSystem(ABC):
         """Return the bundled speaker encoder."""
 
     def _place(self, parts: NanospeechParts) -> None:
-        """Replace the networks, on the system's device; a backend that has devices or precisions extends it."""
+        """Replace the networks."""
         self.model, self.duration = parts.model, parts.duration
         self._predicted = LRUCache(MAX_PREDICTED)
+        self._place_networks()
+
+    def _place_networks(self) -> None:  # noqa: B027
+        """Move the networks to the system's device and precision, in a backend that has several."""
 
     # ---- trained voices ---------------------------------------------------------------------------------------------
 
