@@ -7,7 +7,7 @@ this machine only. An input may be accepted, or refused in one line (`ValueError
 
     tracebacks  any other exception, an error message of several lines, a 5xx status, a traceback in the server's log
     slow        inputs that took more than --slow seconds of CPU time (for http: of time; for kills: ten times as many)
-    silent      results that lost data or differ without a word: a damaged shard with fewer samples, another output
+    silent      results that lost data or differ without a notice: a damaged shard with fewer samples, another output
                 after a kill or after hostile requests, text that is read differently in pieces or a second time
     peak MB     memory of the process, at most
 
@@ -59,12 +59,12 @@ class Refused(Exception):
 
 
 class Lost(Exception):
-    """Data was lost, or is different, without a word."""
+    """Data was lost or changed without a notice."""
 
 
 @dataclass
 class Found:
-    """What a family of inputs did."""
+    """The results of a family of inputs."""
 
     family: str
     inputs: int = 0
@@ -408,7 +408,7 @@ def attack(family: str, inputs: int, seed: int = 0, slow: float = 10.0, keep: Pa
 
 
 def _try(found: Found, name: str, data: bytes, attempt: Callable[[], Any], slow: float, keep: Path | None) -> None:
-    """Try one input and note what happens."""
+    """Try one input and record what happens."""
     clock = CLOCKS.get(found.family, time.process_time)
     before, bad = clock(), found.bad
     try:
@@ -426,7 +426,7 @@ def _try(found: Found, name: str, data: bytes, attempt: Callable[[], Any], slow:
         found.refused += 1
         if isinstance(error, UnicodeError) or "\n" in str(error).strip():
             found.tracebacks.append(f"{name}: {type(error).__name__}: {error}")
-    except Exception as error:  # what the campaign looks for
+    except Exception as error:  # what the campaign is looking for
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         found.tracebacks.append(f"{name}: {type(error).__name__}: {str(error)[:200]} ({place})")

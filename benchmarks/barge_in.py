@@ -3,7 +3,7 @@
     python benchmarks/barge_in.py --times 50
 
 starts a server with the bundled model. Each time, a stream receives a long text and, once audio arrives, sends cancel
-after a random while. The script prints the milliseconds from sending cancel to the reply `cancelled`, after which no
+after a random delay. The script prints the milliseconds from sending cancel to the reply `cancelled`, after which no
 audio of the text follows, and how many milliseconds of speech were sent in between.
 
 Exit status 0: every reply came within --limit milliseconds. 1: otherwise.

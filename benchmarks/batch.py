@@ -1,4 +1,4 @@
-"""How well `vivavoce batch` uses its processes, and what a kill costs.
+"""Measure how well `vivavoce batch` uses its processes, and what a kill costs.
 
     python benchmarks/batch.py shares --lines 2000 --workers 2 --ray auto
     python benchmarks/batch.py overhead --lines 6400 --workers 64         # a stand-in engine that needs no time
@@ -10,7 +10,7 @@ on the machine does not change, and the memory of the workers after a tenth and 
 With --sleep, the engine needs time but no CPU, so that the shares can be measured while other programs run.
 overhead: seconds a line around the engine: in all, and in the processes that schedule (the caller, Ray's services).
 kill: kills a worker, the command itself or Ray's node with SIGKILL when a third of the lines is done, runs the same
-command again, and counts the lines that are lost, doubled, or different from those of a run that nobody disturbed.
+command again, and counts the lines that are lost, doubled, or different from those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Process:
-    """What a process has used."""
+    """The resources that a process has used."""
 
     cpu: float  # seconds
     worker: bool  # whether it speaks; the others schedule
@@ -119,7 +119,7 @@ def command(
 
 
 def alone(path: str, out: str, number: int, of: int, how: tuple[Any, ...], barrier: Any, results: Any) -> None:
-    """Speak every `of`-th line of a table, as a script of a user would."""
+    """Speak every `of`-th line of a table, as a user's script would."""
     loader, model, options = how
     tts = loader(**model)
     rows = [json.loads(line) for line in Path(path).read_text().splitlines()][number::of]
@@ -133,7 +133,7 @@ def alone(path: str, out: str, number: int, of: int, how: tuple[Any, ...], barri
 
 
 def independent(path: Path, out: Path, workers: int, *how: Any) -> dict[str, Any]:
-    """Run `workers` processes that know nothing of each other, and return their figures."""
+    """Run `workers` independent processes, and return their figures."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(workers), context.Queue()
     out.mkdir()
@@ -205,7 +205,7 @@ VICTIMS = {"local": ("worker", "driver"), "ray": ("worker", "driver", "raylet")}
 
 
 def engine(arguments: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the loader and its arguments of a run that will be killed."""
+    """Return the loader, and its arguments, for a run that will be killed."""
     if arguments.model:
         return load, {"model": arguments.model}
     return load_stand_in, {"seconds": KILL_SLEEP if arguments.sleep is None else arguments.sleep}
@@ -246,7 +246,7 @@ def victim_of(process: subprocess.Popen[str], victim: str) -> psutil.Process | N
 
 
 def killed(path: Path, out: Path, arguments: Any, victim: str, ray: str | None) -> dict[str, Any]:
-    """Kill a run, run it again until it is done, and return what became of it."""
+    """Kill a run, repeat it until it is done, and return the outcome."""
     process = driver(path, out, arguments, ray)
     total = len(path.read_text().splitlines())
     target = None

@@ -1,8 +1,8 @@
-"""Measure how much slower speaking gets beside busy neighbours.
+"""Measure how much busy neighbours slow down speaking.
 
     python benchmarks/busy.py --neighbours 0 2 6
 
-starts that many processes that compute without a pause, and measures a sentence with each backend, number of threads
+starts that many processes that keep computing, and measures a sentence with each backend, number of threads
 and way of waiting: threads that wait for each other either sleep, as vivavoce sets them, or spin, as the libraries do
 by default. Each row runs in a process of its own. With N neighbours on C cores, a fair share of the machine is
 threads / (threads + N) at most; "share" is the speed as a part of that without neighbours.
@@ -31,7 +31,7 @@ from rich.table import Table
 from vivavoce.config import available_cores
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody in the village is surprised to see it."
-# Of OpenMP, which PyTorch uses; the way of ONNX Runtime is set in `nanospeech_onnx`.
+# Of OpenMP, which PyTorch uses; that of ONNX Runtime is set in `nanospeech_onnx`.
 WAITING = {"sleep": {"OMP_WAIT_POLICY": "PASSIVE"}, "spin": {"OMP_WAIT_POLICY": "ACTIVE"}}
 
 
@@ -80,7 +80,7 @@ def measure(args: argparse.Namespace) -> list[Row]:
             for backend in args.backends:
                 for threads in args.threads:
                     for waiting, environment in WAITING.items():
-                        if waiting == "spin" and threads == 1:  # one thread waits for nobody
+                        if waiting == "spin" and threads == 1:  # a single thread never waits
                             continue
                         command = [sys.executable, __file__, "--speak", backend, waiting, "--runs", str(args.runs)]
                         env = {**os.environ, **environment, "OMP_NUM_THREADS": str(threads)}

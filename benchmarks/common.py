@@ -23,8 +23,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def exit_status(measure: Callable[[], int | None], interrupted: str = "interrupted") -> int:
     """Run a measurement and return the exit status of the script.
 
-    0: done, unless `measure` returns another status. 2: invalid input, in one line on stderr. 130: interrupted, which
-    stderr says with the given words.
+    0: done, unless `measure` returns another status. 2: invalid input, in one line on stderr. 130: interrupted, with
+    the given message on stderr.
     """
     try:
         return measure() or 0

@@ -3,9 +3,9 @@
     python benchmarks/compare.py --kokoro ../shared/tools
 
 installs each system into an environment of its own (--environments), reads the same sentences with all of them in turn,
-A B A B, once for each number of threads, and prints a table; --plot draws quality against speed. Threads are limited
-to as many cores as threads, for all systems alike. A system that cannot be installed is reported and left out.
-Run it on a machine that does nothing else. The columns are explained in benchmarks/README.md.
+A B A B, once for each number of threads, and prints a table; --plot draws quality against speed. Each system may use as
+many cores as it has threads. A system that cannot be installed is reported and left out. Run it on a machine that does
+nothing else. The columns are explained in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def measure(args: argparse.Namespace) -> list[Result]:
             for system, python in pythons.items():
                 place = python.parent.parent / "lib"
                 found[system] = Result(system, threads, disk(place, *map(Path, filter(None, [kept[system]]))))
-            for _ in range(args.rounds):  # A B A B: what the machine does besides hits all alike
+            for _ in range(args.rounds):  # A B A B: other load on the machine affects all systems alike
                 for system, result in list(found.items()):
                     try:
                         started = time.perf_counter()

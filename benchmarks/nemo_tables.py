@@ -3,7 +3,7 @@
     git clone --depth 1 https://github.com/NVIDIA/NeMo-text-processing
     python benchmarks/nemo_tables.py NeMo-text-processing
 
-The tables (Apache-2.0) are read where they are; nothing of them is part of vivavoce. The script prints the share of
+The tables (Apache-2.0) are read in place; vivavoce contains no part of them. The script prints the share of
 cases that are read with the same words, by table. Case, punctuation and hyphens are ignored. The last column also
 ignores differences of style: "and" in numbers, "oh" for "zero", the article of dates, plurals of decades, a.m. and p.m.
 as letters. `--verbose` prints the cases that differ.
@@ -65,7 +65,7 @@ STYLE = (
 
 
 def plain_words(text: str) -> str:
-    """Return the words of a reading without what is a matter of style."""
+    """Return the words of a reading without differences of style."""
     text = re.sub(r"(?<=\b\w) (?=\w\b)", "", words(text))  # spelled letters
     text = re.sub(r"\bhttps? colon slash slash ", "", text)
     for pattern, replacement in STYLE:

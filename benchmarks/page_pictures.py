@@ -1,4 +1,4 @@
-"""Take the pictures of the server's page in docs/: light, dark, and on a phone.
+"""Take the screenshots of the server's page in docs/: light, dark, and on a phone.
 
     python benchmarks/page_pictures.py docs
 
@@ -39,7 +39,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 
 def take(browser: Any, address: str, view: str, folder: Path) -> None:
-    """Write one picture."""
+    """Write one screenshot."""
     page = browser.new_context(**VIEWS[view]).new_page()
     page.goto(address)
     for text, voice in zip(TEXTS, ("rhea", "orion"), strict=True):

@@ -1,4 +1,4 @@
-"""Speak a list of sentences with one system and print what it took, for compare.py.
+"""Speak a list of sentences with one system and print its timings, for compare.py.
 
     python benchmarks/peers.py SYSTEM --lines FILE --out DIR
 
@@ -146,7 +146,7 @@ def main() -> int:
         parts = iter(speak(" ".join(lines[:6])))
         next(parts)
         result["first"] = time.perf_counter() - start
-        for _ in parts:  # a stream that is dropped goes on in some systems
+        for _ in parts:  # in some systems, a dropped stream continues
             pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result["memory"] = peak * (1 if sys.platform == "darwin" else 1024)

@@ -33,7 +33,7 @@ from vivavoce.synthesis.checks import speech_level
 from vivavoce.synthesis.speech import Speech
 from vivavoce.voices import get
 
-# The values that are asked for, and how a value becomes a number that adds up: factors by their logarithm
+# The requested values, and how a value becomes a number that adds up: factors by their logarithm
 VALUES: dict[str, tuple[float, ...]] = {
     "pitch": (-3.0, -1.5, 1.5, 3.0),
     "pitch_range": (0.6, 0.8, 1.25, 1.5),
@@ -43,14 +43,13 @@ VALUES: dict[str, tuple[float, ...]] = {
 FACTORS = ("pitch_range", "pace")
 MODERATE = {"pitch": (-1.5, 1.5), "pitch_range": (0.8, 1.25), "energy": (-3.0, 3.0), "pace": (0.9, 1.1)}
 NEUTRAL = {"pitch": 0.0, "pitch_range": 1.0, "energy": 0.0, "pace": 1.0}
-ASKED = {"correlation": 0.9, "side effect": 0.15, "emphasis": 0.85}
 
 Tracker = Callable[[Samples, int], tuple[np.ndarray, np.ndarray]]  # times in seconds, F0 in Hz, 0 where unvoiced
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is heard of a clip; factors as logarithms."""
+    """The measurements of a clip; factors as logarithms."""
 
     pitch: float  # mean F0, semitones above 100 Hz
     pitch_range: float  # log of the standard deviation of F0 in semitones
@@ -67,7 +66,7 @@ class Clip:
     control: str
     value: float
     change: dict[str, float] = field(default_factory=dict)  # measured against the neutral reading
-    scores: dict[str, float] = field(default_factory=dict)  # likeness, WER, OVRL, against the neutral reading
+    scores: dict[str, float] = field(default_factory=dict)  # similarity, WER, OVRL, against the neutral reading
 
 
 def number(control: str, value: float) -> float:
@@ -143,7 +142,7 @@ def emphasised(text: str, word: int) -> str:
 
 
 class Judge:
-    """Likeness to the voice, WER and OVRL of a clip."""
+    """Similarity to the voice, WER and OVRL of a clip."""
 
     def __init__(self, asr: str) -> None:
         from vivavoce.metrics.asr import WhisperRecognizer
@@ -197,10 +196,10 @@ def read(
 
 
 def summary(clips: Sequence[Clip]) -> dict[str, dict[str, float]]:
-    """Return, for each control, the correlation of asked and measured, its slope, and the side effects.
+    """Return, for each control, the correlation of requested and measured, its slope, and the side effects.
 
-    A side effect is the slope of another measure over this control, across the whole span of values, as a part of the
-    span that the other control itself is asked for.
+    A side effect is the slope of another measure over this control, across the whole span of values, relative to the
+    requested span of the other control.
     """
     rows = {}
     for control in dict.fromkeys(clip.control for clip in clips):

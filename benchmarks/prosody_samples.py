@@ -6,8 +6,8 @@
 For each sample, prosody-NAME.mp3 and prosody-NAME.svg are written to the folder "samples" beside the page, and the
 tables in the page, between "<!-- prosody samples -->" and "<!-- end -->", are replaced; a page that is missing is made.
 The model must have prosody conditions. The last sample follows docs/samples/orion-teacher.mp3 word by word, which needs
-the extra "torch". No sample is selected by ear: the seeds are fixed, and what comes out is published. The level is not
-evened out, because energy is one of the controls.
+the extra "torch". No sample is selected by ear: the seeds are fixed, and the results are published as they are. Levels
+are not normalised, because energy is one of the controls.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HOP = 240  # samples at 24 kHz
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample. shown: how it was asked for on the command line."""
+    """One sample. shown: the flags that request it on the command line."""
 
     name: str
     shown: str

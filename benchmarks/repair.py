@@ -1,4 +1,4 @@
-"""Measure what the checks and retries of generated speech gain.
+"""Measure what checks and retries improve in generated speech.
 
     python benchmarks/repair.py
 

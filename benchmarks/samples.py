@@ -8,7 +8,7 @@ same text as NAME-teacher.mp3. --teacher needs the packages in recipes/corpus/re
 Kokoro-82M, which is downloaded if it is missing. The cloned voice is a speaker of benchmarks/recordings/blends.tar;
 the recording used as its reference is written as cloned-reference.mp3.
 
-No sample is selected by ear: the seeds are fixed, and what comes out is published.
+No sample is selected by ear: the seeds are fixed, and the results are published as they are.
 """
 
 from __future__ import annotations

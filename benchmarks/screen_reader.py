@@ -2,8 +2,8 @@
 
     python benchmarks/screen_reader.py
 
-loads the module with the bundled model and sends it what a screen reader sends. CPU time is that of this process, which
-other load on the machine does not change.
+loads the module with the bundled model and sends it the messages of a screen reader. CPU time is that of this process,
+which other load on the machine does not change.
 """
 
 from __future__ import annotations

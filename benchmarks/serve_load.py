@@ -4,7 +4,7 @@
 
 starts a server with the bundled model. Each client requests speech of the sentences in benchmarks/sentences, one after
 another without a pause. The script prints answers and errors by kind, the memory of all processes over time, how many
-texts have the same length as without a server, and the seconds of speech a second, beside those of one process that
+texts have the same length as without a server, and the seconds of speech per second, compared with one process that
 speaks the same texts one after another. --kill kills a worker halfway, and --kill-all kills all of them: only the
 requests that they were speaking may fail. --requests N ends the load after N answers.
 
@@ -39,7 +39,7 @@ LISTS = ("corpus-60.txt", "harvard-40.txt", "short-20.txt")
 RATE, WIDTH = 24_000, 2  # of response_format pcm
 VOICE = "nash"
 SEED = 1  # fixed, because a reading that fails a check is given more time, and another seed might not fail
-LONG_EVERY = 10  # one text of several sentences for so many single ones
+LONG_EVERY = 10  # single sentences for each text of several sentences
 MOST_KILLED = 16  # requests that a worker speaks at once, and that fail when it is killed
 
 

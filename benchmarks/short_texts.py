@@ -142,7 +142,7 @@ def spoken(args: argparse.Namespace, known: Iterable[str]) -> Iterator[tuple[str
 
 
 def recordings(folder: Path, known: Iterable[str]) -> Iterator[tuple[str, str, int, np.ndarray, int]]:
-    """Yield the recordings of a folder likewise. Raises ValueError if one is named after none of the texts."""
+    """Yield the recordings of a folder in the same form. Raises ValueError if one is named after none of the texts."""
     paths = sorted(folder.glob("*.wav"))
     if not paths:
         raise ValueError(f"{folder}: no *.wav in it")

@@ -141,9 +141,9 @@ def rule_signs() -> list[str]:
 
 
 PARTS = (
-    "12 1,000 1.000 2020 1/2 10:30 1e5 2x 1st 3er 5º n.º a.m. p.m. Jan mar IV II US R$ USD Rs. km kg sq ft in. mil bn th "
-    "Mr. St. No. p. EE. the to and de la un http:// www. .com +33 '90s ** == ~~ $$ \\( \\[ ``` | | ]( [/ [fr] [say:a|b] "
-    "<b> </b> :)"
+    "12 1,000 1.000 2020 1/2 10:30 1e5 2x 1st 3er 5º n.º a.m. p.m. Jan mar IV II US R$ USD Rs. km kg sq ft in. mil bn "
+    "th Mr. St. No. p. EE. the to and de la un http:// www. .com +33 '90s ** == ~~ $$ \\( \\[ ``` | | ]( [/ [fr] "
+    "[say:a|b] <b> </b> :)"
 ).split()
 PARTS += [
     " ",

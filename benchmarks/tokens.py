@@ -3,7 +3,7 @@
     python benchmarks/tokens.py benchmarks/recordings/validation.tar --whisper base.pt
 
 Semantic tokens: the Whisper they were trained with transcribes recordings from their sound and from their codes, in
-full windows of 30 s. On a window that is hardly filled it repeats itself, whatever the codes are.
+full windows of 30 s. In a mostly empty window, Whisper repeats itself, whatever the codes are.
 Acoustic tokens: a recogniser transcribes each recording, its copy by the vocoder alone, and its copy by codec and
 vocoder; the similarity of the voices is measured, too. benchmarks/README.md defines the columns.
 """
@@ -116,7 +116,7 @@ class Window:
 
 
 def full_windows(recordings: Sequence[Recording], room: int, grid: int) -> list[Window]:
-    """Pack recordings into windows of `room` samples, each of one language, and say which are left out.
+    """Pack recordings into windows of `room` samples, each of one language, and report which are left out.
 
     What is left of a language is filled up with recordings that other windows have, too. A window of which less than
     FULL is sound stays out, and so does a recording that is longer than a window.

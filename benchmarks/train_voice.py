@@ -1,11 +1,11 @@
-"""What `vivavoce train-voice` makes of a person's recordings, measured against recordings that it has not seen.
+"""Measure the voices that `vivavoce train-voice` makes, against recordings that it has not seen.
 
     python benchmarks/train_voice.py ljspeech librispeech-test-other/* --out runs --minutes 38
 
 Each argument is a folder with the recordings of one person, with or without texts. Every eighth recording, at least
 two, is held out; the command learns from the others and is timed. Then the sentences are spoken by the voice cloned
 from 5 s, by the trained voice and, for their word errors, by the built-in voices in turn. benchmarks/README.md defines
-the columns. The same command goes on with an interrupted run, and measures nothing twice.
+the columns. The same command resumes an interrupted run, and repeats no measurement.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def train(name: str, learned: Sequence[recordings.Source], home: Path, arguments
 
 
 class Bench:
-    """What is the same for all speakers: the base model, the sentences, the encoders and the recogniser."""
+    """What all speakers share: the base model, the sentences, the encoders and the recogniser."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.sentences = read_lines(arguments.sentences, arguments.limit)
@@ -130,7 +130,7 @@ def recognizer(name: str) -> asr.Recognizer:
 
 def say(tts: TTS, sentence: str, voice: Voice, seed: int) -> Sound:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the word errors tell
+        warnings.simplefilter("ignore")  # the word errors count them
         speech = tts.speak(sentence, voice, seed=seed)
     return speech.samples, speech.sample_rate
 

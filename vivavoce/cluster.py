@@ -34,8 +34,8 @@ class RayCluster:
     """Where jobs run.
 
     address: "auto" connects to the cluster that RAY_ADDRESS or `ray start` on this machine names, and otherwise starts
-    a cluster of this machine for the time of the run. workers: actors; None: as many as the cluster has room for.
-    resources: what each actor reserves: CPU, GPU, and custom resources by their names.
+    a cluster on this machine for the duration of the run. workers: actors; None: as many as the cluster has room for.
+    resources: what each actor reserves: CPU, GPU, and custom resources by name.
     """
 
     address: str = "auto"
@@ -241,7 +241,7 @@ def _connect_or_start(ray: Any, cluster: RayCluster, options: dict[str, Any]) ->
     for attempt in range(1, STARTS + 1):
         try:
             ray.init(num_cpus=cores, resources=custom or None, **options)
-        except ValueError:  # there is a cluster, whose resources are what they are
+        except ValueError:  # an existing cluster, whose resources are fixed
             ray.init(**options)
         except Exception as error:
             if attempt == STARTS or "timed out during startup" not in str(error):
@@ -278,7 +278,7 @@ def _ray_errors(ray: Any) -> tuple[type[BaseException], ...]:
 
 
 def _ends(error: BaseException) -> str:
-    """Return the first and the last line of a message of Ray, between which a traceback may stand."""
+    """Return the first and the last line of a Ray message, without the traceback that may be between them."""
     lines = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
     ends = dict.fromkeys((*lines[:1], *lines[-1:]))
     return " … ".join(line[:200] for line in ends)

@@ -16,7 +16,7 @@ LOCK = ".lock"  # the lock file in a folder
 _BYTE = 1 << 30  # the byte that Windows locks: locked bytes cannot be read there, and the process id must be
 
 
-_held: set[Path] = set()  # by this process, for which the system's locks are no obstacle
+_held: set[Path] = set()  # held by this process, which the system's locks do not stop
 
 
 class InUse(ValueError):
@@ -50,7 +50,7 @@ def lock_file(path: Path) -> Iterator[None]:
 def owner(folder: Path) -> int | None:
     """Return the id of the process that holds the lock of a folder; None if none does.
 
-    Looking takes a free lock for a moment. So ask only where no process is about to lock the folder.
+    The check takes a free lock for a moment, so use it only if no process is about to lock the folder.
     """
     path = (folder / LOCK).resolve()
     if path in _held:

@@ -102,8 +102,8 @@ class Voice:
 
         path: sound of any format, rate and channel count that libsndfile reads, or a file object. It is converted to
         24 kHz mono, trimmed of silence and levelled to VOICE_DB. Of a recording above 15 s only the start is used, cut
-        at a quiet place, with a UserWarning; `text` is then dropped, because it says more. No more than a minute is
-        decoded. text: the exact words of the recording. The embedding is None.
+        at a quiet place, with a UserWarning; `text` is then dropped, because it has more words. No more than a minute
+        is decoded. text: the exact words of the recording. The embedding is None.
         Raises ValueError, naming the file, if it is missing, unreadable, silent, holds under 1 s of sound or NaN, or
         if `text` is blank.
         """

@@ -64,7 +64,7 @@ def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Exit when the parent is killed, instead of waiting for work for ever."""
+    """Exit when the parent is killed, instead of waiting for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

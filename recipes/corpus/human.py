@@ -5,10 +5,10 @@
     python recipes/corpus/human.py readers en-human-000.tar --held-out 25 held-out.tar --whisper whisper-base-ct2
 
 The folder is searched for .flac and .wav files, whose names begin with the speaker and a hyphen, as LibriSpeech's do:
-SPEAKER-CHAPTER-UTTERANCE.flac. Whisper writes what is said and when; what it is unsure of is left out, and so is what
-it writes with digits. The shard keeps the recording as it is, with `bandwidth`, the highest frequency in Hz that it can
-contain, so that training can leave out the mel bins above. `--held-out` puts the last speakers, in the order of their
-numbers, into a shard of their own: a model is judged by voices that it was not trained on.
+SPEAKER-CHAPTER-UTTERANCE.flac. Whisper transcribes them with word times. Recordings of which it is unsure, or that it
+writes with digits, are left out. The shard keeps the recording as it is, with `bandwidth`, the highest frequency in Hz
+that it can contain, so that training can leave out the mel bins above. `--held-out` puts the last speakers, in the
+order of their numbers, into a separate shard: a model is judged by voices that it was not trained on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from make import exit_status, progress, tar
 
 from vivavoce.audio.files import atomic_write
 
-# A transcript is unsure where Whisper gives its words less than this on average, or one of them less than that
+# A transcript is unsure if Whisper gives its words a lower mean probability, or one of them a lower one, than these
 MEAN_PROBABILITY = 0.8
 LEAST_PROBABILITY = 0.2
 
@@ -43,7 +43,7 @@ class Transcript:
 
 
 def speaker(path: Path) -> str:
-    """The speaker in a file's name. Raises ValueError where there is none."""
+    """Return the speaker in a file's name. Raises ValueError if there is none."""
     name, hyphen, _ = path.stem.partition("-")
     if not name or not hyphen:
         raise ValueError(f"{path}: its name must begin with the speaker and a hyphen, as 19-198-0001.flac")
@@ -51,15 +51,15 @@ def speaker(path: Path) -> str:
 
 
 def number(name: str) -> tuple[int, str]:
-    """What speakers are sorted by: their number, if their name has one."""
+    """Return the sort key of a speaker: the number in the name, if there is one."""
     digits = re.search(r"\d+", name)
     return (int(digits[0]) if digits else 0, name)
 
 
 def recordings(folder: Path, one: str | None = None) -> dict[str, list[Path]]:
-    """The files of each speaker below a folder, speakers in the order of their numbers; or all of them of `one`.
+    """Return the files of each speaker below a folder, speakers in the order of their numbers. one: the speaker of all.
 
-    Raises ValueError where there are none.
+    Raises ValueError if there are none.
     """
     found: dict[str, list[Path]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".flac", ".wav")):
@@ -70,7 +70,7 @@ def recordings(folder: Path, one: str | None = None) -> dict[str, list[Path]]:
 
 
 def doubt(heard: Transcript) -> str | None:
-    """Why a transcript is not to be trusted; None where it is."""
+    """Return why a transcript cannot be trusted; None if it can."""
     if not heard.words:
         return "no words heard"
     if re.search(r"[^\w\s.,;:?!'’\"“”…-]|\d", heard.text):
@@ -86,7 +86,7 @@ class Whisper:
     """Whisper as faster-whisper runs it, on the CPU."""
 
     def __init__(self, model: str, threads: int = 1):
-        """`model`: a CTranslate2 folder, or a name that faster-whisper fetches. Raises ValueError if neither is had."""
+        """model: a CTranslate2 folder, or a name that faster-whisper downloads. Raises ValueError if unavailable."""
         try:
             from faster_whisper import WhisperModel
         except ModuleNotFoundError:
@@ -97,7 +97,7 @@ class Whisper:
             raise ValueError(f"--whisper {model}: cannot be loaded ({error})") from None
 
     def transcribe(self, path: Path, lang: str) -> Transcript:
-        """What is said in a recording, which is in the language `lang`."""
+        """Return the transcript of a recording in the language `lang`."""
         segments, _ = self._model.transcribe(
             str(path),
             language=lang,
@@ -117,7 +117,7 @@ class Whisper:
 def samples(
     files: dict[str, list[Path]], prefix: str, lang: str, whisper: Whisper, left_out: Counter[str]
 ) -> Iterator[dict[str, dict[str, bytes]]]:
-    """One utterance after the other as {key: files by extension}, empty where it is left out, and counted."""
+    """Yield each utterance as {key: files by extension}; {} for one that is left out, which is counted."""
     for name, paths in files.items():
         for path in paths:
             heard = whisper.transcribe(path, lang)

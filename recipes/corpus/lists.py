@@ -5,11 +5,12 @@
     python recipes/corpus/lists.py build sentences-fr.tsv.gz prompts.tsv novels.tsv
     python recipes/corpus/lists.py letters sentences-letters.tsv.gz
 
-`check` counts the lines that resemble those of benchmarks/sentences; make.py does not read them. `coverage` counts how
-often the most frequent English words are in the other lines. `build` makes a list from files of sentences, each line a
-sentence, a tab and its source. It leaves out repetitions and what `check` would find, and puts lines first that bring
-many new letter sequences, because a corpus is seldom read to the end. A file's lines all precede those of the next.
-`letters` makes a list of single letters and of initialisms, spelled as the text front end gives them to the model.
+`check` counts the lines that resemble those of benchmarks/sentences, which make.py skips. `coverage` counts how often
+the most frequent English words occur in the other lines. `build` makes a list from files of sentences, each line a
+sentence, a tab and its source. It leaves out repetitions and the lines that `check` would find, and puts lines with
+many new letter sequences first, because a corpus is rarely read to the end. The lines of a file precede those of the
+next. `letters` makes a list of single letters and of initialisms, spelled as the text front end gives them to the
+model.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from vivavoce.audio.files import atomic_write
 from vivavoce.text.letter_names import NAMES
 
 WIDTH = 40  # candidates among which the next line is chosen
-ENOUGH = 3  # times that a word has to be heard
+ENOUGH = 3  # occurrences that each word needs
 INITIALISMS = 70  # in the list of letters
 
 
 def unjudged(lines: Iterable[str], judged: Judged) -> list[str]:
-    """The lines, each a sentence, a tab and its source, without those judged by and without repetitions."""
+    """Return the lines (sentence, tab, source) without repetitions and without those that models are judged by."""
     seen: set[str] = set()
     kept = []
     for line in lines:
@@ -47,9 +48,9 @@ def unjudged(lines: Iterable[str], judged: Judged) -> list[str]:
 
 
 def varied(lines: list[str], known: set[str] | None = None) -> list[str]:
-    """The lines in an order in which each of the first ones brings many letter sequences that those before lack.
+    """Return the lines in an order in which the first ones each add many letter sequences that those before lack.
 
-    `known`: sequences of three letters that need not be heard again; those of the lines are added to it.
+    known: sequences of three letters that are covered already; those of the lines are added to it.
     """
     known = set() if known is None else known
     waiting = sorted(lines)
@@ -72,7 +73,7 @@ def varied(lines: list[str], known: set[str] | None = None) -> list[str]:
 
 
 def build(files: list[Path], judged: Judged) -> list[str]:
-    """A list made of the lines of the files, file after file. Raises ValueError for a line without a source."""
+    """Return a list of the lines of the files, file after file. Raises ValueError for a line without a source."""
     known: set[str] = set()
     made: list[str] = []
     lines: set[str] = set()
@@ -102,7 +103,7 @@ def letters() -> list[str]:
 
 
 def check(judged: Judged) -> dict[str, int]:
-    """How many lines of each list resemble a line that models are judged by."""
+    """Return how many lines of each list resemble a line that models are judged by."""
     return {
         name: sum(judged.like(line.split("\t")[0]) is not None for line in read_sentences(path)[: LISTS[name].lines])
         for name, path in SENTENCES.items()
@@ -110,7 +111,7 @@ def check(judged: Judged) -> dict[str, int]:
 
 
 def heard(lists: Iterable[str], judged: Judged) -> Counter[str]:
-    """How often each word is in the lines of English lists that are read, those that models are judged by left out."""
+    """Return how often each word occurs in the English lists, without the lines that models are judged by."""
     counts: Counter[str] = Counter()
     for name in lists:
         if LISTS[name].lang == "en":

@@ -1,4 +1,4 @@
-"""Make the bundled models' corpus again, or more of it, or let a teacher read sentences of your own.
+"""Regenerate or extend the corpus of the bundled models, or have a teacher read sentences of your own.
 
     pip install vivavoce -r recipes/corpus/requirements.txt
     python recipes/corpus/make.py shards corpus --start 2975 --stop 6000 --jobs 4
@@ -8,11 +8,11 @@
     python recipes/corpus/make.py wavs teacher --sentences benchmarks/sentences/harvard-40.txt --voices celeste,orion
     python recipes/corpus/make.py blends benchmarks/recordings/blends.tar
 
-Line i of a list is always read by the same speaker at the same speed, so ranges made in different places fit together.
-Three lines in five go to the five built-in voices, the others to 160 speakers blended from Kokoro's English voices.
-For Spanish, French, Italian and Portuguese a voice of that language is mixed into each of them. The second teacher,
-hibari, reads English only, and only as celeste, but some hundred times faster than real time. Finished shards are
-kept: the same command continues where an earlier one stopped.
+Line i of a list is always read by the same speaker at the same speed, so ranges made on different machines fit
+together. Three lines in five go to the five built-in voices, the others to 160 speakers blended from Kokoro's English
+voices. For Spanish, French, Italian and Portuguese a voice of that language is mixed into each of them. The second
+teacher, hibari, reads only English, and only as celeste, but about a hundred times faster than real time. Finished
+shards are kept: the same command continues where an earlier one stopped.
 
 The file is long because it holds the whole recipe of the corpus: the lists, the speakers and who reads which line. Each
 range of lines must give the same recordings everywhere, and the reasons for that are best read together.
@@ -56,7 +56,7 @@ class Sentences:
     """A list of sentences that `shards` reads."""
 
     file: str
-    lines: int  # that may be trained on; what follows them in the file is for judging
+    lines: int  # that may be trained on; the lines after them in the file are for evaluation
     seed: int  # of the lines' speakers
     builtin: float = 0.6  # share of the lines that built-in voices read
     lang: str = "en"
@@ -71,7 +71,7 @@ LISTS = {
     "pt": Sentences("sentences-pt.tsv.gz", 2069, 120_000, lang="pt"),
     "en-more": Sentences("sentences-en-more.tsv.gz", 22_398, 140_000),
     "frequent": Sentences("sentences-frequent.tsv.gz", 24_624, 160_000),  # every frequent English word (words.py)
-    "short": Sentences("sentences-short.tsv.gz", 1325, 200_000, builtin=1.0),  # each line five times, once a voice
+    "short": Sentences("sentences-short.tsv.gz", 1325, 200_000, builtin=1.0),  # each line five times, once per voice
     "letters": Sentences("sentences-letters.tsv.gz", 740, 240_000, builtin=1.0),  # the same, and initialisms
     "mixed": Sentences("sentences-mixed.tsv.gz", 256, 220_000, builtin=1.0),  # two languages in each line
     "words": Sentences("sentences-words.tsv.gz", 3000, 40_000),  # for words that the first lines of en lack (words.py)
@@ -92,18 +92,18 @@ BLENDS = 160  # blended speakers in the corpus: numbers 0 to 159
 
 @dataclass(frozen=True)
 class Native:
-    """Kokoro's voices of a language, and the weight that one of them has in every speaker of that language."""
+    """Kokoro's voices of a language, and the weight of one of them in every speaker of that language."""
 
     woman: str
     man: str
-    timbre: float  # in the half of the style that makes the sounds; it carries the accent
-    prosody: float  # in the half that makes melody, loudness and durations
+    timbre: float  # in the half of the style that shapes the sounds, which carries the accent
+    prosody: float  # in the half that shapes melody, loudness and durations
 
 
-# Alone, the English voices have an English accent. The README has Whisper's error for other weights.
+# On their own, the English voices have an English accent. The README has Whisper's errors for other weights.
 NATIVE = {
     "es": Native("ef_dora", "em_alex", 0.3, 0.3),
-    "fr": Native("ff_siwis", "ff_siwis", 0.5, 0.1),  # Kokoro has no Frenchman; men keep their pitch
+    "fr": Native("ff_siwis", "ff_siwis", 0.5, 0.1),  # Kokoro has no French man; men keep their pitch
     "it": Native("if_sara", "im_nicola", 0.5, 0.3),
     "pt": Native("pf_dora", "pm_alex", 0.5, 0.3),
 }
@@ -112,14 +112,14 @@ NATIVE = {
 HELD_OUT = range(BLENDS, BLENDS + 10)
 HELD_OUT_CLIPS = 3  # of each
 HELD_OUT_LINE = 12_000  # the first line that they may read
-HELD_OUT_CHARACTERS = (70, 125)  # of a line worth trying
+HELD_OUT_CHARACTERS = (70, 125)  # of lines that are tried
 HELD_OUT_SECONDS = (5.0, 8.0)
 
 # --- who reads what --------------------------------------------------------------------------------------------------
 
 
 def blend(number: int) -> Recipe:
-    """The blended speaker `number`: two or three of Kokoro's English women (even numbers) or men, with weights."""
+    """Return the blended speaker `number`: some of Kokoro's English women (even numbers) or men, with weights."""
     order = np.random.default_rng(1000 + number)
     names = order.choice(WOMEN if number % 2 == 0 else MEN, size=int(order.integers(2, 4)), replace=False)
     weights = order.dirichlet(np.ones(len(names)))
@@ -127,7 +127,7 @@ def blend(number: int) -> Recipe:
 
 
 def in_language(recipe: Recipe, lang: str) -> Recipe:
-    """The recipe by which a speaker, given as for English, speaks `lang`: with a voice of that language mixed in."""
+    """Return a speaker's recipe, given as for English, with a voice of the language `lang` mixed in."""
     if lang == "en":
         return recipe
     native = NATIVE[lang]
@@ -145,12 +145,12 @@ def in_language(recipe: Recipe, lang: str) -> Recipe:
 
 
 def language(sentences: str) -> str:
-    """The language of a list of sentences."""
+    """Return the language of a list of sentences."""
     return LISTS[sentences].lang
 
 
 def speaker(line: int, sentences: str = "en") -> tuple[str, Recipe, float]:
-    """Who reads a line of a list of sentences: name, recipe and speed."""
+    """Return who reads a line of a list of sentences: name, recipe and speed."""
     chosen = LISTS[sentences]
     order = random.Random(chosen.seed + line)
     if order.random() < chosen.builtin:
@@ -161,7 +161,7 @@ def speaker(line: int, sentences: str = "en") -> tuple[str, Recipe, float]:
 
 
 def recipe_of(name: str, lang: str = "en") -> Recipe:
-    """The recipe of a built-in voice, of one of Kokoro's English voices or of blend-NNN for a language.
+    """Return the recipe of a built-in voice, of one of Kokoro's English voices or of blend-NNN for a language.
 
     Raises ValueError for another name.
     """
@@ -176,7 +176,7 @@ def recipe_of(name: str, lang: str = "en") -> Recipe:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """The lines of a text file, gzipped or not. Raises ValueError where it cannot be read or has none."""
+    """Return the lines of a text file, gzipped or not. Raises ValueError if it cannot be read or has none."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
@@ -206,7 +206,7 @@ class Wish:
 
 
 def labelled_wish(text: str, line: int, sentences: str, kokoro: bool) -> Wish:
-    """A line of a list in a prosody that is drawn for it, read by a built-in voice. kokoro: or else by hibari."""
+    """Return a line of a list with random prosody, read by a built-in voice. kokoro: by Kokoro instead of hibari."""
     name = sorted(VOICES)[line % 5] if kokoro else "celeste"
     lang = language(sentences)
     labels = draw(sentences, line, len(text.split()))
@@ -214,7 +214,7 @@ def labelled_wish(text: str, line: int, sentences: str, kokoro: bool) -> Wish:
 
 
 def wished(text: str, line: int, sentences: str) -> Wish:
-    """A line of a list, with who reads it. Text in several languages is read by a recipe of the last that is not en."""
+    """Return a line of a list, with who reads it. Mixed text is read by a recipe of its last language except en."""
     name, recipe, speed = speaker(line, sentences)
     parts = spans(text, language(sentences))
     if len(parts) > 1:
@@ -226,7 +226,7 @@ _teacher: Teacher | Hibari  # of a process that reads
 
 
 def _start(folder: Path | None) -> None:
-    """Get the teacher ready: Kokoro from its folder, or hibari, which has none."""
+    """Load the teacher: Kokoro from its folder, or hibari, which has none."""
     global _teacher
     _teacher = Hibari() if folder is None else Teacher(folder)
 
@@ -237,7 +237,7 @@ def _start_worker(folder: Path | None) -> None:
 
 
 def _read(wish: Wish) -> Reading | str:
-    """The reading, or the reason why there is none."""
+    """Return the reading, or the reason why there is none."""
     try:
         return _teacher.read(wish.text, wish.recipe, wish.speed, wish.lang, wish.labels)
     except ValueError as error:
@@ -245,8 +245,8 @@ def _read(wish: Wish) -> Reading | str:
 
 
 def readings(wishes: Iterable[Wish], folder: Path | None, jobs: int) -> Iterator[Reading | str]:
-    """What Kokoro in `folder`, or hibari for None, makes of the wishes, in their order, by so many processes."""
-    _start(folder)  # what is missing is said once, and not by a pool that starts its processes for ever
+    """Yield the readings of the wishes, in order, by `jobs` processes. folder: Kokoro's; None for hibari."""
+    _start(folder)  # report what is missing here: a pool would restart its processes for ever
     if jobs == 1:
         yield from map(_read, wishes)
         return
@@ -256,7 +256,7 @@ def readings(wishes: Iterable[Wish], folder: Path | None, jobs: int) -> Iterator
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Any]:
-    """A bar on stderr; gives the function that moves it on by one."""
+    """Show a progress bar on stderr; yield the function that advances it by one."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
@@ -264,7 +264,7 @@ def progress(title: str, total: int) -> Iterator[Any]:
 
 
 def exit_status(script: str, work: Callable[[], None], interrupted: str = "") -> int:
-    """Do a script's work and return its exit status: 2 for invalid input, with one line on stderr, 130 for Ctrl-C."""
+    """Run a script's work and return its exit status: 2 for invalid input, with one line on stderr, 130 for Ctrl-C."""
     try:
         work()
     except (ValueError, OSError) as error:
@@ -281,7 +281,7 @@ def exit_status(script: str, work: Callable[[], None], interrupted: str = "") ->
 
 
 def sample(wish: Wish, reading: Reading, source: str, kind: str = "ogg") -> dict[str, bytes]:
-    """The files of one utterance in a shard, by extension; `kind` is the sound's, ogg (Opus) or flac."""
+    """Return the files of one utterance in a shard, by extension. kind: of the audio, ogg (Opus) or flac."""
     sound = io.BytesIO()
     if kind == "ogg":
         soundfile.write(sound, reading.samples, SAMPLE_RATE, format="OGG", subtype="OPUS", compression_level=0.85)
@@ -315,7 +315,7 @@ def sample(wish: Wish, reading: Reading, source: str, kind: str = "ogg") -> dict
 
 
 def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
-    """A WebDataset shard of key -> extension -> bytes."""
+    """Return a WebDataset shard of key -> extension -> bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for key, files in samples.items():
@@ -327,10 +327,10 @@ def tar(samples: dict[str, dict[str, bytes]]) -> bytes:
 
 
 def plan(out: Path, start: int, stop: int, sentences: str = "en", prefix: str = "") -> dict[Path, range]:
-    """The shards of lines `start` to `stop` of a list that `out` lacks, cut at multiples of SHARD, with their lines.
+    """Return the shards of lines `start` to `stop` that `out` lacks, cut at multiples of SHARD, with their lines.
 
-    `prefix` comes before the list in the shards' names. Raises ValueError for a wrong range, and where a shard in `out`
-    holds other parts of these lines.
+    prefix: of the shards' names, before the list. Raises ValueError for a wrong range, and if a shard in `out` holds
+    other parts of these lines.
     """
     if not 0 <= start < stop <= LISTS[sentences].lines:
         raise ValueError(
@@ -363,8 +363,8 @@ def make_shards(
 ) -> None:
     """Read lines `start` to `stop` of a list of sentences into shards of 200: out/LIST-FIRST-LAST.tar.
 
-    `folder`: Kokoro's; None for hibari, whose shards are out/hibari-LIST-FIRST-LAST.tar, all of them by celeste.
-    `labelled`: in a prosody that is drawn for each line, by built-in voices; the shards' names begin with "prosody-".
+    folder: Kokoro's; None for hibari, whose shards are out/hibari-LIST-FIRST-LAST.tar, all in celeste's voice.
+    labelled: with random prosody for each line, by built-in voices; the shards' names begin with "prosody-".
     """
     lang = language(sentences)
     if labelled and sentences == "mixed":
@@ -413,7 +413,7 @@ def make_shards(
 def make_wavs(out: Path, sentences: Path, voices: list[str], lang: str, jobs: int, folder: Path) -> None:
     """Read each line of a file, text in `lang`, in each voice: out/VOICE/001.wav and 001.txt, sentence by sentence.
 
-    Raises ValueError for a line that cannot be read, or where `out` has another text under the same number.
+    Raises ValueError for a line that cannot be read, or if `out` has another text under the same number.
     """
     recipes = {name: recipe_of(name, lang) for name in voices}
     lines = [line.split("\t")[0].strip() for line in read_sentences(sentences)]
@@ -435,14 +435,14 @@ def make_wavs(out: Path, sentences: Path, voices: list[str], lang: str, jobs: in
             sound = io.BytesIO()
             soundfile.write(sound, reading.samples, SAMPLE_RATE, format="WAV")
             atomic_write(path.with_suffix(".wav"), sound.getvalue())
-            atomic_write(path, f"{wish.text}\n".encode())  # last: it says that the sound is there
+            atomic_write(path, f"{wish.text}\n".encode())  # last: it marks the audio as complete
             advance()
 
 
 def make_held_out(path: Path, folder: Path) -> None:
-    """Write the recordings of ten blended speakers kept out of training, three each of 5 to 8 s, into the tar `path`.
+    """Write recordings of ten held-out blended speakers, three each of 5 to 8 s, into the tar `path`.
 
-    Each speaker continues with the sentences where the previous one stopped, and reads those of a fitting length.
+    Each speaker continues with the sentences where the previous one stopped, and reads those of a suitable length.
     """
     if path.exists():
         raise ValueError(f"{path} is there already")

@@ -1,8 +1,8 @@
-"""Labels for prosody: pitch, range, energy and pace that are drawn for a line, and how a teacher follows them.
+"""Labels for prosody: random pitch, range, energy and pace for a line, and how a teacher follows them.
 
 Both teachers compute durations, F0 and energy as tensors and turn them into sound afterwards. `part` cuts their graphs
-there, so that these tensors can be changed in between. F0 and durations are followed; what one unit of the energy
-tensor is in dB was measured (`DB_PER_UNIT` of each teacher).
+there, so that these tensors can be changed in between. Changes of F0 and durations are followed; the dB per unit of
+the energy tensor were measured (`DB_PER_UNIT` of each teacher).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy.typing as npt
 
 Curve = npt.NDArray[np.float32]
 
-# What is drawn: even over these limits, factors by their logarithm
-PITCH = 3.0  # semitones, both ways
+# Values are drawn evenly from these ranges, factors by their logarithm
+PITCH = 3.0  # semitones, up and down
 RANGE = (0.6, 1.5)
-ENERGY = 6.0  # dB, both ways
+ENERGY = 6.0  # dB, louder and softer
 PACE = (0.8, 1.25)
 DRAWN = 0.6  # share of the lines in which a control differs from neutral
-PHRASE = 0.3  # share of the lines in which a phrase has controls of its own
+PHRASE = 0.3  # share of the lines in which a phrase has its own controls
 STRESSED = 0.5  # share of the lines with an emphasised word
-# An emphasised word: higher, louder and longer by this
+# How much higher, louder and longer an emphasised word is
 STRESS_PITCH, STRESS_ENERGY, STRESS_LENGTH = 4.0, 4.0, 1.3  # semitones, dB, factor
 EFFORT = 0.5  # share of the dB that the teacher's energy gets
-VOICED = 40.0  # Hz; frames of a lower F0 bear no voice
-WIDEST = 18.0  # semitones from the mean that a frame may get to
+VOICED = 40.0  # Hz; frames with a lower F0 are unvoiced
+WIDEST = 18.0  # semitones: the largest distance of a frame from the mean
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Labels:
         return fields
 
     def quieter(self, gain: float) -> Labels:
-        """The same labels for sound that was scaled by `gain` afterwards."""
+        """Return the same labels for audio that was scaled by `gain` afterwards."""
         change = 20 * math.log10(gain)
         if abs(change) < 0.01:
             return self
@@ -73,20 +73,20 @@ class Labels:
         return replace(self, whole=scaled(self.whole), phrase=phrase)
 
     def of_word(self, word: int) -> Controls:
-        """The controls of a word."""
+        """Return the controls of a word."""
         if self.phrase is not None and self.phrase[0] <= word < self.phrase[1]:
             return self.phrase[2]
         return self.whole
 
     def targets(self, word: int, sounds: bool = True) -> tuple[float, float, float]:
-        """The pitch in semitones, the range and the dB of a word, with its emphasis; `sounds`: it is no pause."""
+        """Return a word's pitch in semitones, range and dB, with its emphasis. sounds: False for a pause."""
         controls = self.of_word(word)
         pitch, energy = (STRESS_PITCH, STRESS_ENERGY) if sounds and word in self.stress else (0.0, 0.0)
         return controls.pitch + pitch, controls.range, controls.energy + energy
 
 
 def draw(sentences: str, line: int, words: int) -> Labels:
-    """The labels of a line of a list; the same line always gets the same ones. `words`: in the line."""
+    """Return the labels of a line of a list; the same line always gets the same ones. words: their number."""
     order = random.Random(zlib.crc32(f"prosody {sentences} {line}".encode()))
     whole, other = _controls(order), _controls(order)
     phrase = None
@@ -116,15 +116,14 @@ def _factor(share: float, limits: tuple[float, float]) -> float:
 # --- a teacher's tensors ---------------------------------------------------------------------------------------------
 
 
-# Of each token: the number of its word, or -1, and whether it bears sound
+# Of each token: the number of its word, or -1, and whether it has sound
 Owners = Sequence[tuple[int, bool]]
 
 
 def lengths(durations: Curve, owners: Owners, labels: Labels) -> Curve:
-    """Durations in whole frames [P], at least 1, for labels, from the teacher's own [P].
+    """Return durations in whole frames [P], at least 1, for labels, from the teacher's own [P].
 
-    Rounding does not add up: every token ends within half a frame of where
-    it should.
+    Rounding errors do not accumulate: every token ends within half a frame of where it should.
     """
     factors = np.ones(len(durations))
     for i, (word, sounds) in enumerate(owners):
@@ -141,11 +140,11 @@ def lengths(durations: Curve, owners: Owners, labels: Labels) -> Curve:
 def followed(
     pitch: Curve, energy: Curve, durations: Curve, owners: Owners, labels: Labels, db_per_unit: float | None
 ) -> tuple[Curve, Curve, Curve]:
-    """F0 in Hz [N] and energy [N] for labels, from the teacher's own, and the gain [N] that the sound needs besides.
+    """Return F0 in Hz [N] and energy [N] for labels, from the teacher's own, and the gain [N] to apply to the audio.
 
-    N is a multiple of the durations' sum. At -6 dB of energy alone the teacher's voice is rough, so it gets EFFORT of
-    what is asked, and the gain is the rest. `db_per_unit` None: the teacher's sound does not follow its energy, so the
-    gain is all.
+    N is a multiple of the durations' sum. At -6 dB of energy the teacher's voice is rough, so the tensor gets EFFORT of
+    the request, and the gain supplies the rest. db_per_unit None: the teacher's audio does not follow its energy
+    tensor, so the gain does it all.
     """
     rate = round(len(pitch) / float(durations.sum()))
     each = [labels.targets(word, sounds) for word, sounds in owners]
@@ -165,13 +164,13 @@ def followed(
 
 
 def louder(wave: Curve, gain: Curve, hop: int) -> Curve:
-    """`wave` [S] with a gain [N] for each frame of `hop` samples."""
+    """Return `wave` [S] with a gain [N] applied to each frame of `hop` samples."""
     middles = (np.arange(len(gain)) + 0.5) * hop
     return wave * np.interp(np.arange(len(wave)), middles, gain).astype(np.float32)
 
 
 def smoothed(curve: npt.NDArray[np.float64], size: int = 5) -> npt.NDArray[np.float64]:
-    """The mean of each value and its neighbours, `size` of them, an odd number."""
+    """Return the mean of each value and its neighbours, `size` values in all, an odd number."""
     return np.convolve(np.pad(curve, size // 2, mode="edge"), np.ones(size) / size, "valid")
 
 
@@ -179,9 +178,10 @@ def smoothed(curve: npt.NDArray[np.float64], size: int = 5) -> npt.NDArray[np.fl
 
 
 def part(graph: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
-    """An ONNX Runtime session, of one thread, for the part of a graph from tensors `inputs` to tensors `outputs`.
+    """Return an ONNX Runtime session with one thread for the part of a graph from tensors `inputs` to tensors
+    `outputs`.
 
-    Inputs may be tensors inside the graph, whose values then replace what the graph computes; those are float32.
+    Inputs may be tensors inside the graph; their values, float32, replace what the graph computes.
     """
     import onnx
     import onnxruntime

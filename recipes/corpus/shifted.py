@@ -1,14 +1,13 @@
-"""Recordings with another pitch, range, energy and emphasis, from shards that are there already.
+"""Recordings with changed pitch, range, energy and emphasis, made from existing shards.
 
     pip install praat-parselmouth
     python recipes/corpus/shifted.py corpus/en-train-*.tar --out prosody --speakers luna,nash,orion,rhea
 
-Kokoro makes a second of speech a second, so an hour with known prosody takes an hour for each voice. Recordings of the
-same voice can be changed in much less: Praat (GPL, a tool of this recipe, not of the package) measures the pitch and
-puts the periods at other distances, overlapped and added (PSOLA; Moulines and Charpentier 1990,
-doi:10.1016/0167-6393(90)90021-Z), which keeps the formants. The labels are those of `make.py shards --prosody`, except
-that the pace stays, and an emphasised word is higher and louder but not longer. Lines that a label leaves as they are
-keep their sound.
+Kokoro generates speech in about real time, so an hour with known prosody takes an hour for each voice. Changing
+existing recordings of a voice is much faster: Praat (GPL, a tool of this recipe, not of the package) measures the pitch
+and moves the periods by overlap-add (PSOLA; Moulines and Charpentier 1990, doi:10.1016/0167-6393(90)90021-Z), which
+keeps the formants. The labels are those of `make.py shards --prosody`, except that the pace stays, and an emphasised
+word is higher and louder but not longer. Lines with neutral labels keep their audio.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from vivavoce.data.samples import Report, audio_of, raw_samples
 
 LOWEST, HIGHEST = 60.0, 500.0  # Hz, of the pitch
 GRID = 0.01  # s between the points of a curve
-RAMP = 0.02  # s over which a control changes at a word's edge
+RAMP = 0.02  # s over which a control changes at a word boundary
 
 
 def labels_of(key: str, words: int, take: int = 0) -> Labels:

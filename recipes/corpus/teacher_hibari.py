@@ -1,7 +1,7 @@
 """The second teacher: hibari-tts (Apache-2.0), a small network distilled from Kokoro's af_heart, which is our celeste.
 
-It reads English only, in that one voice, some hundred times faster than real time on one core. Its network and its
-lexicons are inside its wheel; what `read` returns has the same form as Kokoro's.
+It reads only English, in that one voice, about a hundred times faster than real time on one core. Its wheel contains
+the network and the lexicons; `read` returns the same form as Kokoro's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Hibari:
     """hibari-tts, ready to read. One thread."""
 
     def __init__(self, folder: Path | None = None):
-        """`folder` is Kokoro's, which hibari does not need. Raises ValueError where a package is missing."""
+        """folder: Kokoro's, which hibari does not need. Raises ValueError if a package is missing."""
         try:
             import hibari
             import onnx
@@ -83,7 +83,7 @@ class Hibari:
     def _directed(
         self, inputs: dict[str, Any], phonemes: str, owner: list[int], labels: Labels
     ) -> tuple[list[Any], Any, Any, Any, Any]:
-        """Spectra, F0, durations, energy and gain of a reading by labels; `owner`: the word of each phoneme."""
+        """Return spectra, F0, durations, energy and gain of a reading with labels. owner: the word of each phoneme."""
         if self._parts is None:
             self._parts = (
                 part(self._graph, ["ids", "speed"], [DURATIONS]),
@@ -101,9 +101,9 @@ class Hibari:
         return third.run(None, given), given["f0"], durations, given[ENERGY], gain
 
     def phonemes(self, text: str) -> tuple[str, list[int]]:
-        """`text` in Kokoro's phonemes, and the place of the word that each of them belongs to.
+        """Return `text` in Kokoro's phonemes, and the index of the word that each of them belongs to.
 
-        Raises ValueError where hibari would read other words than those that are written, as with abbreviations.
+        Raises ValueError if hibari would read other words than the written ones, as with abbreviations.
         """
         g2p = self._hibari.g2p
         spoken: list[tuple[str, int]] = []

@@ -1,9 +1,9 @@
-"""Measure how much of speech is voiced: a whisper is hardly at all.
+"""Measure how much of speech is voiced: a whisper is hardly voiced at all.
 
     python recipes/corpus/make.py wavs teacher --sentences FILE.txt --voices af_nicole,celeste,rhea
     python recipes/corpus/voicing.py teacher/*
 
-For each folder, the share of voiced frames among those that are no pause, in percent, and the mean pitch in Hz.
+For each folder, the share of voiced frames outside pauses, in percent, and the mean pitch in Hz.
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Sentences for words that the corpus hardly has: sentences-words.tsv.gz and sentences-frequent.tsv.gz, made once.
+"""Make sentences for words that are rare in the corpus: sentences-words.tsv.gz and sentences-frequent.tsv.gz.
 
     python recipes/corpus/words.py rare gpt2.tiktoken cmudict.dict recipes/corpus/sentences-words.tsv.gz
     python recipes/corpus/words.py frequent frequency_dictionary_en_82_765.txt sentences-frequent.tsv.gz more.tsv
 
 `rare`: the English sentences of the corpus have 5,500 words in their first 2,975 lines. A model that learned from those
-guesses the others from their letters, and misses one in four. So the other frequent words of English are put into
-sentence frames at random: no sense, but every word said by some speaker, between chance neighbours. Frequent are words
-that are one token of GPT-2's byte pairs (the file `gpt2.tiktoken` in openai-whisper's package, MIT; a lower rank is a
-more frequent word) and that the CMU Pronouncing Dictionary has. Words of one syllable come twice.
+guesses the others from their letters, and gets one in four wrong. So the other frequent words of English are put into
+sentence frames at random. The sentences make no sense, but every word is spoken by some speaker, next to random
+neighbours. Frequent words are those that are a single token of GPT-2's byte pairs (the file `gpt2.tiktoken` in
+openai-whisper's package, MIT; a lower rank is a more frequent word) and that the CMU Pronouncing Dictionary has. Words
+of one syllable occur twice.
 
 `frequent`: the 40,000 most frequent words of symspellpy's dictionary (MIT; counts from Google Books, CC BY 3.0), as far
-as hibari's lexicons know them, are to be heard three times each. Where the list `en` has a word less often, sentences
-of the files that are given as `more` are taken first, then frames: short ones as above, and enumerations.
+as hibari's lexicons have them, are to occur three times each. If a word is rarer in the list `en`, sentences of the
+files given as `more` are used first, then frames: short ones as above, and enumerations.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from vivavoce.audio.files import atomic_write
 from vivavoce.train.pronunciations import read_dictionary
 
 KNOWN_LINES = 2975  # of sentences.tsv.gz: what the first models were trained on
-KNOWN = 3  # a word that they have so often needs no more
+KNOWN = 3  # a word that occurs this often there needs no more
 RANKS = 30_000
-FREQUENT = 40_000  # words that are to be heard three times
-CHUNK = 2000  # words of like frequency, among which a sentence is made
-WORTH = 7  # words of a sentence for each of them that is still missing
+FREQUENT = 40_000  # words that are to occur three times
+CHUNK = 2000  # words of similar frequency, from which a sentence is made
+WORTH = 7  # words of a sentence per word that is still missing
 # Words of one and two letters; the dictionary also has "re", "de", "al", …
 SHORT = "a i am an as at be by do go he if in is it me my no of oh on or ox so to up us we".split()
-# Words that one would not want to hear in a sentence made at random begin with these.
+# Beginnings of words that would be unpleasant in random sentences.
 RUDE = (
     "abort anal anus arous ass bastard bitch bloody boob breast cock condom corpse crap cunt damn dick dildo erect "
     "erot fag fuck gay genital homo jew jihad kill lesb lust murder muslim naked nazi negro nig nipple nude orgasm "
@@ -99,7 +100,7 @@ A * with * and * is not a * with *.
 Read me * and *, please, and then * and *.
 """.split("\n")[1:-1]
 ALONE = ("The next word is *.", "How do you spell *?", "In the dictionary, * comes first.")  # for words of RUDE
-# Words that begin with these are not said at all.
+# Words that begin with these are never used.
 WORST = tuple(
     "anal arous boob bitch cunt dildo fagg fuck gook kike nigg orgasm penis piss porn pussy shit slut tits "
     "vagin wetback whore".split()
@@ -107,7 +108,7 @@ WORST = tuple(
 
 
 def frequent(tokens: Path) -> set[str]:
-    """The lower-case words of three letters and more among the first RANKS tokens of a byte-pair vocabulary."""
+    """Return the lower-case words of three letters or more among the first RANKS tokens of a byte-pair vocabulary."""
     words = set()
     for line in tokens.read_text().splitlines():
         token, rank = line.split()
@@ -118,7 +119,7 @@ def frequent(tokens: Path) -> set[str]:
 
 
 def syllables(dictionary: Path) -> dict[str, int]:
-    """How many vowels each word of the CMU Pronouncing Dictionary has, in its first pronunciation."""
+    """Return how many vowels each word of the CMU Pronouncing Dictionary has in its first pronunciation."""
     counts: dict[str, int] = {}
     for word, phones in read_dictionary(dictionary):
         counts.setdefault(word, sum(phone[-1].isdigit() for phone in phones))
@@ -126,14 +127,14 @@ def syllables(dictionary: Path) -> dict[str, int]:
 
 
 def fill(frame: str, words: list[str]) -> str:
-    """The frame with the next words in place of its stars, `a` before a vowel letter made `an`."""
+    """Return the frame with the next words in place of its stars; `a` before a vowel letter becomes `an`."""
     text = re.sub(r"\*", lambda _: words.pop(), frame)
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
     return text[0].upper() + text[1:]
 
 
 def sentences(tokens: Path, dictionary: Path) -> list[str]:
-    """As many as make.py reads: all wanted words in random order, then all again, in frames drawn at random."""
+    """Return as many sentences as make.py reads: all wanted words in random order, then all again, in random frames."""
     lines = [line.split("\t")[0] for line in read_sentences(SENTENCES["en"])[:KNOWN_LINES]]
     known = Counter(re.findall(r"[a-z']+", " ".join(lines).lower()))
     counts = syllables(dictionary)
@@ -153,7 +154,7 @@ def sentences(tokens: Path, dictionary: Path) -> list[str]:
 
 
 def reading(word: str, g2p: Any) -> str | None:
-    """The word as it is written in a sentence, "paul" as "Paul"; None where hibari's lexicons do not know it."""
+    """Return a word as it is written in a sentence, "paul" as "Paul"; None if hibari's lexicons do not have it."""
     from hibari.g2p import Context
 
     for written, tag in ((word, "NN"), (word.capitalize(), "NNP")):
@@ -163,10 +164,9 @@ def reading(word: str, g2p: Any) -> str | None:
 
 
 def most_frequent(dictionary: Path) -> dict[str, str]:
-    """The FREQUENT most frequent words that hibari's lexicons know, each with how it is written.
-
-    Letters and syllables of two letters count only where they are words. Raises ValueError where the file is not made
-    of lines with a word and its count, or a package is missing.
+    """Return the FREQUENT most frequent words that hibari's lexicons have, each with its spelling. Letters and
+    syllables of two letters count only if they are words. Raises ValueError if the file does not consist of lines with
+    a word and its count, or a package is missing.
     """
     try:
         from hibari.g2p import G2P
@@ -187,7 +187,7 @@ def most_frequent(dictionary: Path) -> dict[str, str]:
 
 
 def fitting(lines: list[str], missing: Counter[str]) -> list[str]:
-    """The lines that have a missing word for every WORTH words or fewer; `missing` counts down."""
+    """Return the lines with at least one missing word per WORTH words; `missing` is counted down."""
     chosen = []
     for line in lines:
         said = words_of(line.split("\t")[0])
@@ -199,7 +199,7 @@ def fitting(lines: list[str], missing: Counter[str]) -> list[str]:
 
 
 def frequent_sentences(dictionary: Path, more: list[Path], judged: Judged) -> list[str]:
-    """Lines that, together with the list `en`, have every one of the most frequent words ENOUGH times."""
+    """Return lines that, together with the list `en`, have each of the most frequent words ENOUGH times."""
     written = most_frequent(dictionary)
     missing = Counter(dict.fromkeys(written, ENOUGH))
     missing.subtract(heard(["en"], judged))

@@ -27,7 +27,7 @@ SAMPLE = 20_000  # entries that the costs are learned from
 
 
 def read_lexicon(wheel: Path) -> dict[str, str]:
-    """Lower-case words and their phones, without those of several pronunciations."""
+    """Return lower-case words and their phones, without words of several pronunciations."""
     entries: dict[str, str] = {}
     with zipfile.ZipFile(wheel) as archive:
         parts = [

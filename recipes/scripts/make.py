@@ -4,8 +4,8 @@
 
 From the corpus of the bundled models (public-domain texts and templates of this project), short sentences of words that
 are in the pronunciation dictionary. Each next sentence is the one that adds most pairs of neighbouring phones that are
-rare among those chosen so far, for its length; so the first 50 and the first 200 cover as much as so many can. One in
-ten is a question.
+rare among those chosen so far, for its length; so the first 50 and the first 200 cover about as much as that many
+sentences can. One in ten is a question.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def pairs(sentence: str, known: dict[str, list[str]]) -> Counter[tuple[str, str]
 
 
 def suitable(sentence: str) -> bool:
-    """Whether a sentence is easy to read aloud."""
+    """Return whether a sentence is easy to read aloud."""
     plain = re.fullmatch(r"[A-Z][A-Za-z' ,]+[.?!]", sentence) is not None
     capitals = len(re.findall(r" [A-Z]", sentence.replace(" I ", " i ")))
     return plain and not capitals and WORDS[0] <= len(sentence.split()) <= WORDS[1]

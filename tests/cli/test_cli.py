@@ -19,6 +19,8 @@ from helpers.tones import LONG, RATE, Tones
 from vivavoce import audio
 from vivavoce.cli import main, speak, terminal
 from vivavoce.config import BACKENDS, DTYPES, SpeakOptions
+from vivavoce.prepare.settings import PrepareConfig
+from vivavoce.serve.settings import ServeConfig
 
 pytestmark = pytest.mark.usefixtures("system")
 
@@ -184,6 +186,18 @@ def test_help_keeps_square_brackets(capsys: Out, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("COLUMNS", "1000")
     shown = shown_help("speak", capsys)
     assert "vivavoce[eval]" in shown and "[pause 500ms]" in shown and "[fr]bonjour[en]" in shown
+
+
+@pytest.mark.parametrize(("command", "settings"), [("serve", ServeConfig()), ("prepare", PrepareConfig())])
+def test_help_states_the_defaults_of_the_settings(command: str, settings: Any) -> None:
+    defaults = settings.to_dict()
+    stated = {}
+    for flag in GROUP.commands[command].params:
+        default = re.search(r"\(default: ([\w.]+)\)", getattr(flag, "help", None) or "")
+        if default and isinstance(defaults.get(flag.name), str | int | float):  # others are described in words
+            stated[flag.name] = default[1]
+    assert len(stated) > 8
+    assert stated == {name: f"{defaults[name]}".removesuffix(".0") for name in stated}
 
 
 def test_flags_name_the_librarys_choices(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ def test_a_hugging_face_repository_of_webdataset_shards(tmp_path: Path, hub: Any
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"config": "other"}, "Hugging Face does not give such a dataset .ValueError: Unknown split 'train'."),
+        ({"config": "other"}, "Hugging Face has no such dataset .ValueError: Unknown split 'train'."),
         ({"config": "clean", "text_column": "words"}, "--text-column words: owner/name has sound, says"),
         ({"config": "clean"}, "which column has the text.*--text-column: sound, says"),
     ],

@@ -255,9 +255,12 @@ def test_a_tag_without_its_end_is_refused(text: str) -> None:
         ("A [pitch black [pause 1s] hi[/pitch]", "column 3: [pitch black: ] is missing"),
         ("A [fr oui[/fr]", "column 3: [fr oui: ] is missing"),
         ("A [lang oui [/lang]", "column 3: [lang oui: ] is missing"),
-        ("A [voice nash]hi[/voice]", "[/voice]: there is no open tag that it could close: [voice nash] is no tag; use"),
-        ("A [speed fast]hi[/speed]", "[speed fast] is no tag; use the form [speed:0.9]"),
-        ("A [fr please]oui[/fr]", "[fr please] is no tag; use the form [fr]"),
+        (
+            "A [voice nash]hi[/voice]",
+            "[/voice]: there is no open tag that it could close: [voice nash] is not a tag; use",
+        ),
+        ("A [speed fast]hi[/speed]", "[speed fast] is not a tag; use the form [speed:0.9]"),
+        ("A [fr please]oui[/fr]", "[fr please] is not a tag; use the form [fr]"),
     ],
 )
 def test_an_end_tag_that_closes_nothing_names_the_broken_tag_before_it(text: str, said: str) -> None:
@@ -269,7 +272,7 @@ def test_an_end_tag_that_closes_nothing_names_the_broken_tag_before_it(text: str
 def test_a_broken_tag_in_an_earlier_part_is_named() -> None:
     parser = MarkupParser()
     parser.parse("An [em dash\n")
-    with pytest.raises(ValueError, match=r"line 2, column 3: .*: \[em dash is no tag; \] is missing"):
+    with pytest.raises(ValueError, match=r"line 2, column 3: .*: \[em dash is not a tag; \] is missing"):
         parser.parse("hi[/em]")
 
 

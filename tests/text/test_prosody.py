@@ -89,7 +89,7 @@ def test_brackets_that_are_no_prosody_tags_are_text() -> None:
         ("[em strong]hi[/em]", "the tag has no value, but 'strong' follows"),
         ("[pitch up]hi[/pitch]", r"^line 1, column 1: \[pitch up\]: a number .* 'up'.* use the form \[pitch \+2\]"),
         ("[energy very loud]", r"\[energy very loud\]: a number is needed"),
-        ("[pitch black]hi[/pitch]", r"\[pitch black\] is no tag; use the form \[pitch \+2\]"),
+        ("[pitch black]hi[/pitch]", r"\[pitch black\] is not a tag; use the form \[pitch \+2\]"),
         ("[emphasis strong]", "the tag has no value, but 'strong' follows"),
         ("[pace fast]", r"use the form \[speed:0\.9\]"),
         ("[Energy +3]", r"lower case; use the form \[energy \+3\]"),

@@ -55,7 +55,7 @@ class Meter:
 
 
 class Limiter:
-    """Applies a gain to sound that comes in parts. At peaks that would pass `peak` dBFS it gives way, over a few ms."""
+    """Applies a gain to sound that comes in parts. At peaks above `peak` dBFS, it drops for a few ms."""
 
     def __init__(self, gain_db: float, sample_rate: int, peak: float = PEAK) -> None:
         self._gain, self._size = 10 ** (gain_db / 20), max(1, round(_WINDOW * sample_rate))

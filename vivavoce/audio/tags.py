@@ -53,7 +53,7 @@ class Tags:
 
     @property
     def is_book(self) -> bool:
-        """Whether more is known than a title."""
+        """Whether there is more than a title."""
         return any((self.author, self.album, self.narrator, self.year, self.series, self.cover))
 
     @property

@@ -2,8 +2,8 @@
 
 OUT gets the speech, a manifest, errors.jsonl and batch.json. The rows are spoken in blocks; a finished block is a file
 in OUT/.batch, written whole after its speech, so a run that was killed at any moment resumes with its unfinished
-blocks. The seed of a row depends on its id alone and every process has one thread, so the samples depend neither on
-the number of processes and machines nor on interruptions.
+blocks. The seed of a row depends on its id alone and every process has one thread, so the samples depend neither on the
+number of processes and machines nor on interruptions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of a batch: CSV, TSV, JSON Lines, Parquet, WebDataset shards, Hugging Face data sets; one text a row."""
+"""The tables of a batch: CSV, TSV, JSON Lines, Parquet, WebDataset shards, Hugging Face data sets; one text per row."""
 
 from __future__ import annotations
 
@@ -156,6 +156,6 @@ def _huggingface(name: str, config: str | None, split: str) -> Iterator[dict[str
         yield from chosen
     except Exception as error:  # the library's own, the hub's or the network's
         raise ValueError(
-            f"{name}: no such file here, and Hugging Face does not give such a data set "
+            f"{name}: no such file here, and Hugging Face has no such data set "
             f"({type(error).__name__}: {reason(error)})"
         ) from None

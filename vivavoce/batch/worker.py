@@ -64,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done of a block. Its lines for the manifest and for errors.jsonl are in its file."""
+    """The result of a block. Its lines for the manifest and for errors.jsonl are in its file."""
 
     block: int
     spoken: int
@@ -89,7 +89,7 @@ def block_file(number: int) -> str:
 
 
 def speak_block(block: Block) -> Outcome:
-    """Speak the rows of a block, store their speech, and last the file of the block.
+    """Speak the rows of a block, store their speech, and finally write the file of the block.
 
     A block that is done already, because a cluster repeats it, is not done again. Raises ValueError if the model cannot
     be loaded, OSError if the disk or the store fails.
@@ -132,7 +132,7 @@ def speak_block(block: Block) -> Outcome:
 
 @dataclass
 class _Spoken:
-    """The speech of a row, and how it came about."""
+    """The speech of a row, and how it was made."""
 
     speech: Speech
     voice: str

@@ -31,7 +31,7 @@ class Cue:
 
 @dataclass(frozen=True)
 class About:
-    """What a file says about the book in it; "" if it does not. part: the number in the series. cover: JPEG or PNG."""
+    """What a file says about the book in it; "" if nothing. part: the number in the series. cover: JPEG or PNG."""
 
     author: str = ""
     year: str = ""
@@ -42,7 +42,7 @@ class About:
 
 @dataclass(frozen=True)
 class Book:
-    """The text of a file. notices: what is left out or was guessed, a line each."""
+    """The text of a file. notices: what is left out or was guessed, one line each."""
 
     title: str
     chapters: tuple[Chapter, ...]

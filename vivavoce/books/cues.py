@@ -24,7 +24,7 @@ _SPEAKER = re.compile(r"^\s*[A-Z][A-Z0-9 .'’-]{1,30}:\s+(?=\S)")
 
 @dataclass(frozen=True)
 class ParsedCues:
-    """cues: in order of time. notices: a line each about what was removed or repaired."""
+    """cues: in order of time. notices: one line each about what was removed or repaired."""
 
     cues: tuple[Cue, ...]
     notices: tuple[str, ...] = ()

@@ -2,7 +2,7 @@ r"""Give the speakers of a book their own voices: quotations, the lines of scrip
 
 A line is what one speaker says without a break: a text in quotation marks, or the paragraph after `NAME:`. Its speaker
 is named by a script, or by the words beside a quotation ("said Alice", "Alice replied"). A quotation without such words
-in its paragraph is by the speaker before last, as in a conversation of two. All of that is a guess: `write_lines`
+in its paragraph is by the speaker before last, as in a conversation of two. All of this is a guess: `write_lines`
 writes it as a table, which can be corrected and given to `assign`.
 
 A cast is a table of names and voices, separated by a tab:
@@ -90,7 +90,7 @@ def assign(
     """Return the book with voice tags, and its lines.
 
     cast: voices by name, as `read_cast` returns them. dialogue: the voice of speakers without one; "": the narrator's.
-    corrected: lines as `read_lines` returns them; their speakers and voices come before what is guessed.
+    corrected: lines as `read_lines` returns them; their speakers and voices take precedence over the guesses.
     Raises ValueError if a corrected line is not in the book.
     """
     voices = {_fold(name): voice for name, voice in cast.items()}

@@ -91,5 +91,5 @@ def _about(path: Path) -> dict[str, str]:
                 found |= {key: getattr(file, key) or "" for key in ("title", "album", "artist")}
                 found["seconds"] = str(round(file.frames / file.samplerate))
     except (ImportError, OSError, ValueError, soundfile.SoundFileError):
-        pass  # an episode needs none of them
+        pass  # an episode needs none of these
     return found

@@ -56,7 +56,7 @@ def mark_front_matter(blocks: Sequence[Block]) -> list[Block]:
 
 
 def mark_page(blocks: Sequence[Block], kind: str = "") -> list[Block]:
-    """Mark a page of an epub that is front matter as a whole. kind: what the epub says that it is."""
+    """Mark a page of an epub that is front matter as a whole. kind: its kind according to the epub."""
     text = " ".join(block.text for block in blocks)
     words = count_words(text)
     if not kind and words <= SHORT_PAGE and _RIGHTS.search(text):

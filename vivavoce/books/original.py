@@ -1,7 +1,7 @@
 """Give spoken words the spelling of the author: "$3.50" for "three dollars and fifty cents", at its time.
 
-The words that a model spoke and those that were written are mostly the same. They are walked through together; where
-they differ, the nearest place is taken at which both go on alike, and what lies before it is one stretch of time.
+The words that a model spoke and those that were written are mostly the same. They are compared word by word; where they
+differ, the nearest place at which they agree again is found, and what lies before it is one stretch of time.
 """
 
 from __future__ import annotations

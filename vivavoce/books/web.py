@@ -122,9 +122,9 @@ def _request(
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"{url[:200]!r} is no web address: {error}") from None
+        raise ValueError(f"{url[:200]!r} is not a web address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"{url[:200]!r} is no web address; it must start with http:// or https://")
+        raise ValueError(f"{url[:200]!r} is not a web address; it must start with http:// or https://")
     port = port or (443 if parts.scheme == "https" else 80)
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     raw = _connect(host, port, url, allow_private, deadline)

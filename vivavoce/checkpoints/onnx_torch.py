@@ -34,7 +34,6 @@ from vivavoce.models.nanospeech_torch import CharacterDurations
 from vivavoce.models.vocoder_torch import Vocoder
 
 Progress = Callable[[str], None]  # called with the name of the graph that is written next
-Axes = dict[str, dict[int, Any]]
 Sources = dict[str, dict[str, Any]]  # initialiser -> the tensor that it stands for, how it is arranged, and its shape
 QUANTISED = ("flow", "vocoder")  # the other graphs take too little time to be worth the error
 INLINE = 64  # initialisers of fewer numbers may stay in the graph if they are no weights
@@ -43,7 +42,7 @@ INLINE = 64  # initialisers of fewer numbers may stay in the graph if they are n
 def export_onnx(folder: Path, out: Path, int8: bool = False, progress: Progress | None = None) -> None:
     """Write the graphs of the nanospeech model in `folder` to the new folder `out`, with their weights.
 
-    int8: quantise the weights of matrix products, one scale per channel; activations are quantised as they come.
+    int8: quantise the weights of matrix products, one scale per channel; activations are quantised dynamically.
     Raises ValueError if the packages onnx and onnxscript are missing, `out` is in use, or the model has no graphs.
     """
     parts, vocoder, t2s = _load(folder, out)
@@ -168,7 +167,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _optimised(model: Any, int8: bool) -> Any:
-    """Return the graph with ONNX Runtime's fusions, except those that depend on the machine, and in 8 bits if asked."""
+    """Return the graph with ONNX Runtime's fusions, except machine-dependent ones, and in 8 bits if requested."""
     import onnx
     import onnxruntime
     from onnxruntime.quantization import quantize_dynamic
@@ -178,7 +177,7 @@ def _optimised(model: Any, int8: bool) -> Any:
         plain, done = Path(folder) / "plain.onnx", Path(folder) / "done.onnx"
         onnx.save(model, plain)
         if int8:
-            # Seven bits: processors without VNNI add two products in 16 bits, which eight would overflow.
+            # Seven bits: processors without VNNI add two products in 16 bits, which would overflow with eight.
             with quiet(""):
                 quantize_dynamic(
                     plain, plain, op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=True,
@@ -216,7 +215,7 @@ def _without_weights(model: Any, tensors: Mapping[str, np.ndarray]) -> Sources:
         if (source := known.get((value.dtype.str, value.tobytes()))) is None:
             # Values that follow from the architecture, such as frequencies and zero points, stay in the graph.
             if value.size >= INLINE and value.dtype == np.float32 and not _is_table(value):
-                raise ValueError(f"initialiser {initializer.name} of shape {value.shape} is no tensor of the model")
+                raise ValueError(f"initialiser {initializer.name} of shape {value.shape} is not a tensor of the model")
             continue
         found[initializer.name] = {"tensor": source[0], "as": source[1], "shape": list(value.shape)}
         initializer.ClearField("raw_data")

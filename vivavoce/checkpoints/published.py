@@ -76,7 +76,8 @@ def _import(
         raise ValueError(f"{where}: not a published nanospeech checkpoint ({error})") from None
 
 
-def _layers(weights: Mapping[str, Any], prefix: str) -> int:
+def count_layers(weights: Mapping[str, Any], prefix: str) -> int:
+    """Return the number of layers whose tensors are named PREFIX, number, dot, …"""
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
 
 
@@ -87,11 +88,11 @@ def _dimensions(w: Mapping[str, Tensor], dim: int) -> dict[str, Any]:
         "vocab_size": vocab - 1,
         "text_dim": text_dim,
         "dim": dim,
-        "depth": _layers(w, "transformer.blocks."),
+        "depth": count_layers(w, "transformer.blocks."),
         "heads": w["transformer.blocks.0.attention.query.weight"].shape[0] // HEAD_DIM,
         "head_dim": HEAD_DIM,
         "ff_mult": w["transformer.blocks.0.ff.expand.weight"].shape[0] // dim,
-        "text_layers": _layers(w, "transformer.text_encoder.blocks."),
+        "text_layers": count_layers(w, "transformer.text_encoder.blocks."),
     }
 
 

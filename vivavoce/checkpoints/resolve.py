@@ -38,7 +38,7 @@ class ModelFiles(NamedTuple):
 def find(model: str, files: tuple[str, ...] = ("*.json", "*.safetensors", "vocab.txt")) -> Path:
     """Return the folder of a model: "bundled" or a bundled model's name, a local folder, or a Hugging Face repository.
 
-    files: patterns of what is downloaded. Raises ValueError if there is no such model or the hub is out of reach.
+    files: patterns of what is downloaded. Raises ValueError if there is no such model or the hub is unreachable.
     """
     if model == "bundled" or model in BUNDLED:
         folder = ASSETS / (BUNDLED[0] if model == "bundled" else model)
@@ -80,7 +80,7 @@ def _hub_errors(model: str) -> Iterator[None]:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"no folder {model!r} here, and Hugging Face does not give such a model ({type(error).__name__}: {reason})"
+            f"no folder {model!r} here, and Hugging Face has no such model ({type(error).__name__}: {reason})"
         ) from None
 
 

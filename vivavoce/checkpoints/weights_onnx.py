@@ -127,7 +127,7 @@ def structure(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "codes":
         return {name: config.get(name) for name in ("codes", "code_width", "code_layers", "text_dim")}
     channels: dict[str, Any] = {name: len(config.get(name, ())) for name in ("languages", "phones")}
-    channels["prosody"] = bool(config.get("prosody"))  # graphs from before do not state it
+    channels["prosody"] = bool(config.get("prosody"))  # older graphs do not state it
     sizes = {"vocab_size": config.get("vocab_size"), "n_mels": config["mel"]["n_mels"]}
     neutral = (*NEUTRAL, *CODES) if kind == "nanospeech" else NEUTRAL
     kept = {name: value for name, value in config.items() if name not in neutral}

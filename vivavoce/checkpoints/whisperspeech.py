@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vivavoce.checkpoints.published import count_layers
 from vivavoce.config import Config
 from vivavoce.models.semantic import SemanticConfig, WhisperConfig
 from vivavoce.models.speaker import EcapaConfig
@@ -92,10 +93,6 @@ def _import(
         raise ValueError(f"{where}: not a published {what} model that this version can read ({error})") from None
 
 
-def _layers(weights: Mapping[str, Any], prefix: str) -> int:
-    return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})
-
-
 def _transformer(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
     width = weights["encoder_norm.weight"].shape[0]
     heads = int(config["n_head"])
@@ -103,14 +100,14 @@ def _transformer(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> di
         "heads": heads,
         "head_dim": width // heads,
         "ff_mult": weights["decoder.blocks.0.ff.0.weight"].shape[0] // width,
-        "encoder_layers": _layers(weights, "encoder."),
-        "decoder_layers": _layers(weights, "decoder.blocks."),
+        "encoder_layers": count_layers(weights, "encoder."),
+        "decoder_layers": count_layers(weights, "decoder.blocks."),
         "padding": "fixed",
     }
 
 
 def _tuned(tunables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the muP settings in the file; missing ones had defaults when it was written, which are ours."""
+    """Return the muP settings in the file; missing ones had the same defaults as ours when it was written."""
     names = {
         "query_mult": "query_mult",
         "output_mult": "output_mult",
@@ -171,7 +168,7 @@ def import_s2a(spec: Mapping[str, Any], where: str) -> tuple[S2AConfig, dict[str
             semantic_width=semantic_width,
             frozen_codes=config.get("stoks_width") is not None,
             speaker_dim=w["speaker_embed.weight"].shape[1],
-            quantizers=_layers(w, "code_embeds."),
+            quantizers=count_layers(w, "code_embeds."),
             codes=codes,
             code_width=code_width,
             frames_per_code=3.0,
@@ -276,7 +273,7 @@ def import_semantic(
             downsample=int(config["downsample"]),
             heads=heads,
             ff_mult=renamed["ff.0.weight"].shape[0] // width,
-            depth=_layers(renamed, "blocks."),
+            depth=count_layers(renamed, "blocks."),
             query_mult=float(tunables.get("query_mult", 1)),
             padding_code="among" if rows == codes + 1 else "none",
             decay=float(tunables.get("codebook_decay", 0.9)),
@@ -302,8 +299,8 @@ def import_ecapa(weights: Mapping[str, Tensor], where: str) -> tuple[EcapaConfig
         config = EcapaConfig(
             n_mels=w["blocks.0.conv.weight"].shape[1],
             channels=w["blocks.0.conv.weight"].shape[0],
-            depth=_layers(w, "blocks.") - 1,
-            scale=_layers(w, "blocks.1.res2net_block.blocks.") + 1,
+            depth=count_layers(w, "blocks.") - 1,
+            scale=count_layers(w, "blocks.1.res2net_block.blocks.") + 1,
             se_channels=w["blocks.1.se_block.conv1.weight"].shape[0],
             pooled_channels=w["mfa.conv.weight"].shape[0],
             attention_channels=w["asp.conv.weight"].shape[1],

@@ -1,4 +1,4 @@
-"""Flags of `vivavoce batch`: which texts, and where the speech goes. Also those of every command that may use Ray."""
+"""Flags of `vivavoce batch`: which texts, and where the speech goes; and those of commands that may use Ray."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class ConverterFlags(ModelFlags):
 
 @takes(ConversionFlags, VoiceFlags, FlowFlags, ConverterFlags)
 def convert_voice(flags: ConversionFlags, voice: VoiceFlags, sampling: FlowFlags, model: ConverterFlags) -> None:
-    """Speak a recording's words, at their times, in another voice. Convert nobody's voice without their consent."""
+    """Speak the words of a recording, at their times, in another voice. Do so only with the speakers' consent."""
     from vivavoce.synthesis.tts import load
 
     check_output(flags.output)

@@ -1,10 +1,10 @@
 """Defaults of flags from the environment and from a config file.
 
     ~/.config/vivavoce/config.toml    voice = "rhea", model, speed, lexicon (a path relative to the file)
-    VIVAVOCE_VOICE, VIVAVOCE_MODEL, VIVAVOCE_SPEED, VIVAVOCE_LEXICON    the same; they come before the file
+    VIVAVOCE_VOICE, VIVAVOCE_MODEL, VIVAVOCE_SPEED, VIVAVOCE_LEXICON    the same; they take precedence over the file
     VIVAVOCE_CONFIG                   another config file; empty: none
 
-A flag on the command line comes before both.
+A flag on the command line takes precedence over both.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Command(LiteralHelp, TyperCommand):
 
 
 class Group(LiteralHelp, TyperGroup):
-    """Run `speak` where the first argument is no command, or where there is only standard input."""
+    """Run `speak` if the first argument is not a command, or if there is only standard input."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # a shell completes the line

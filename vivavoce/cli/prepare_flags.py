@@ -47,23 +47,25 @@ class RecordingFlags(Flags):
     speaker: Annotated[
         str | None, typer.Option(help="Speaker of all recordings (default: as given by the dataset).")
     ] = None
-    min_seconds: Annotated[float | None, typer.Option(**NUMBER, help="Drop shorter recordings (0.3).")] = None
-    max_seconds: Annotated[float | None, typer.Option(**NUMBER, help="Drop longer recordings (20).")] = None
+    min_seconds: Annotated[float | None, typer.Option(**NUMBER, help="Drop shorter recordings (default: 0.3).")] = None
+    max_seconds: Annotated[float | None, typer.Option(**NUMBER, help="Drop longer recordings (default: 20).")] = None
     max_pause: Annotated[
-        float | None, typer.Option(**NUMBER, help="Drop recordings with a longer inner silence, in seconds (3).")
+        float | None,
+        typer.Option(**NUMBER, help="Drop recordings with a longer inner silence, in seconds (default: 3)."),
     ] = None
     max_clipping: Annotated[
-        float | None, typer.Option(**NUMBER, help="Drop recordings with a larger share of clipped samples (0.001).")
+        float | None,
+        typer.Option(**NUMBER, help="Drop recordings with a larger share of clipped samples (default: 0.001)."),
     ] = None
     min_rate: Annotated[
-        float | None, typer.Option(**NUMBER, help="Drop recordings with fewer characters per second (3).")
+        float | None, typer.Option(**NUMBER, help="Drop recordings with fewer characters per second (default: 3).")
     ] = None
     max_rate: Annotated[
-        float | None, typer.Option(**NUMBER, help="Drop recordings with more characters per second (30).")
+        float | None, typer.Option(**NUMBER, help="Drop recordings with more characters per second (default: 30).")
     ] = None
     valid_share: Annotated[
         float | None,
-        typer.Option(**NUMBER, help="Share of utterances held out for validation, chosen by a hash (0.01)."),
+        typer.Option(**NUMBER, help="Share of utterances held out for validation, chosen by a hash (default: 0.01)."),
     ] = None
     valid_speakers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Hold out all utterances of these speakers instead.")
@@ -71,8 +73,12 @@ class RecordingFlags(Flags):
     valid_speaker_share: Annotated[
         float | None, typer.Option(**NUMBER, help="Hold out all utterances of this share of the speakers instead.")
     ] = None
-    shard_utterances: Annotated[int | None, typer.Option(**WHOLE, help="Utterances in each shard (1000).")] = None
-    shard_mb: Annotated[float | None, typer.Option(**NUMBER, help="Maximum size of a shard in megabytes (256).")] = None
+    shard_utterances: Annotated[int | None, typer.Option(**WHOLE, help="Utterances in each shard (default: 1000).")] = (
+        None
+    )
+    shard_mb: Annotated[
+        float | None, typer.Option(**NUMBER, help="Maximum size of a shard in megabytes (default: 256).")
+    ] = None
     grow_vocab: Annotated[
         bool | None,
         typer.Option("--grow-vocab", help="Add unknown letters to the vocabulary instead of dropping recordings."),

@@ -1,4 +1,4 @@
-"""`vivavoce record`: read sentences aloud, one after another, into a folder that `vivavoce train-voice` takes."""
+"""`vivavoce record`: read sentences aloud, one after another, into a folder for `vivavoce train-voice`."""
 
 from __future__ import annotations
 

@@ -17,47 +17,52 @@ class ServeFlags(Flags):
 
     host: Annotated[
         str | None,
-        typer.Option(help="Address to listen at (127.0.0.1). An address that others can reach needs an API key."),
+        typer.Option(help="Address (default: 127.0.0.1). An address that other machines can reach needs an API key."),
     ] = None
-    port: Annotated[int | None, typer.Option(**WHOLE, help="Port (8000); 0 picks a free one.")] = None
+    port: Annotated[int | None, typer.Option(**WHOLE, help="Port (default: 8000); 0 picks a free one.")] = None
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="nanospeech, whisperspeech, a model folder or a Hugging Face name (nanospeech). Repeat it to serve "
-            "several models; requests choose one by name."
+            help="nanospeech, whisperspeech, a model folder or a Hugging Face name (default: nanospeech). Repeat it to "
+            "serve several models; requests choose one by name."
         ),
     ] = None
-    backend: Annotated[str | None, typer.Option(help="auto, torch, mlx or onnx (auto).")] = None
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda (cuda:1 is the second GPU) or mps (auto).")] = None
+    backend: Annotated[str | None, typer.Option(help="auto, torch, mlx or onnx (default: auto).")] = None
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda (cuda:1 is the second GPU) or mps (default: auto).")
+    ] = None
     api_key: Annotated[
         str | None,
         typer.Option(envvar="VIVAVOCE_API_KEY", help="API key that clients must send as a Bearer token."),
     ] = None
-    max_chars: Annotated[int | None, typer.Option(**WHOLE, help="Maximum characters of one request (4096).")] = None
+    max_chars: Annotated[
+        int | None, typer.Option(**WHOLE, help="Maximum characters of one request (default: 4096).")
+    ] = None
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            **NUMBER, help="Maximum seconds of speech in one answer, predicted before anything is generated (900)."
+            **NUMBER, help="Maximum seconds of speech in one answer, as predicted before generation (default: 900)."
         ),
     ] = None
     workers: Annotated[
-        int | None, typer.Option(**WHOLE, help="Worker processes, each with the models in memory (1).")
+        int | None, typer.Option(**WHOLE, help="Worker processes, each with the models in memory (default: 1).")
     ] = None
     queue: Annotated[
-        int | None, typer.Option(**WHOLE, help="Requests that may wait; further ones are answered with 429 (64).")
+        int | None,
+        typer.Option(**WHOLE, help="Requests that may wait; further ones are answered with 429 (default: 64)."),
     ] = None
     timeout: Annotated[
-        float | None, typer.Option(**NUMBER, help="Maximum seconds for one request, including the wait (600).")
+        float | None, typer.Option(**NUMBER, help="Maximum seconds for one request, including the wait (default: 600).")
     ] = None
     max_upload_mb: Annotated[
-        float | None, typer.Option(**NUMBER, help="Maximum size of an uploaded recording in megabytes (10).")
+        float | None, typer.Option(**NUMBER, help="Maximum size of an uploaded recording in megabytes (default: 10).")
     ] = None
-    max_connections: Annotated[int | None, typer.Option(**WHOLE, help="Maximum number of open connections (1024).")] = (
-        None
-    )
+    max_connections: Annotated[
+        int | None, typer.Option(**WHOLE, help="Maximum number of open connections (default: 1024).")
+    ] = None
     max_connections_per_client: Annotated[
         int | None,
-        typer.Option(**WHOLE, help="The same for one address (256). Raise it behind a reverse proxy."),
+        typer.Option(**WHOLE, help="The same for one address (default: 256). Raise it behind a reverse proxy."),
     ] = None
     voices: Annotated[
         Path | None,
@@ -75,8 +80,7 @@ class ServeFlags(Flags):
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also serve the page that speaks in the browser by itself, at /in-browser/: a folder that 'make demo' "
-            "writes.",
+            help="Also serve the page that speaks inside the browser at /in-browser/: the folder of 'make demo'.",
         ),
     ] = None
     studio: Annotated[
@@ -100,7 +104,8 @@ class ServeFlags(Flags):
         ),
     ] = None
     log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error (info). info logs a line for each request.")
+        str | None,
+        typer.Option(help="debug, info, warning or error (default: info). info logs a line for each request."),
     ] = None
 
     def settings(self) -> dict[str, Any]:
@@ -128,7 +133,7 @@ class WyomingFlags(Flags):
         bool,
         typer.Option(
             "--announce",
-            help="Announce the service on the local network, so that Home Assistant finds it by itself; needs "
+            help="Announce the service on the local network, so that Home Assistant discovers it; needs "
             "vivavoce[announce].",
         ),
     ] = False

@@ -3,7 +3,8 @@
 Speech Dispatcher starts the module and talks to it by lines on standard input and output (its manual, "Output modules",
 and module_process.c of version 0.11). The sound goes back the same way, and Speech Dispatcher plays it. Stop and pause
 are answered at once, and the model stops after its current pass. A message begins with a short piece, and short
-messages, such as the characters that are typed and the names of keys, are kept: the second time, their sound is there.
+messages, such as the characters that are typed and the names of keys, are cached: the second time, their sound is there
+at once.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 NAME = "vivavoce"
 BLOCK = 0.25  # seconds of sound in one message
-SHORT = 48  # characters, tags included, of a message that is kept
+SHORT = 48  # characters, tags included, of a message that is cached
 KEPT = 128  # messages: 24 MB if each takes two seconds
 _FASTEST = 3.0  # times the usual speed, at rate 100
 _ESCAPE, _INVERT = 0x7D, 0x20
@@ -104,7 +105,7 @@ class Module:
             self._send(last)
         elif command == "LIST":
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a damaged one is left out; stderr is nobody's
+                warnings.simplefilter("ignore")  # a damaged one is left out; nobody reads stderr
                 for voice in voices():
                     self._send(f"200-{voice.name}\t{voice.language}\tnone")
             self._send("200 OK VOICE LIST SENT")

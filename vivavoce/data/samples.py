@@ -35,7 +35,7 @@ PROSODY_FIELDS = ("prosody", "prosody_spans", "stress")
 AUDIO = ("wav", "flac", "ogg", "opus", "mp3", "aif", "aiff")  # extensions, in order of preference
 
 
-# ---- what a sample says of itself -----------------------------------------------------------------------------------
+# ---- what a sample says about itself --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Report:
 
 
 def raw_samples(shards: Iterable[str], report: Report) -> Iterator[Sample]:
-    """Yield undecoded samples in the shards' order. A damaged shard gives what is readable of it, and a notice."""
+    """Yield undecoded samples in the shards' order. A damaged shard yields what is readable, and a notice."""
     for shard in shards:
         try:
             with contextlib.closing(open_shard(shard)) as stream:
@@ -254,7 +254,7 @@ def seconds_of(sample: Sample, limits: LengthLimits) -> float:
 
 
 class SampleSource(Protocol):
-    """What reading the data must know about a task. Instances are pickled to the worker processes.
+    """What the readers of the data must know about a task. Instances are pickled to the worker processes.
 
     A task that learns from recordings inherits all but `featurize`, `length` and `fingerprint`.
     """
@@ -289,7 +289,7 @@ class SampleSource(Protocol):
         return self.featurize(decode(sample, limits, self.sample_rate))
 
     def pack(self, items: list[Features]) -> list[Features]:
-        """Return what batches consist of, from utterances that are neighbours in the data."""
+        """Return the items of batches, made from utterances that are neighbours in the data."""
         return items
 
 

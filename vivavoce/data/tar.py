@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from vivavoce.audio.files import part_name
+from vivavoce.audio.files import part_name, put
 
 Files = dict[str, bytes]  # extension -> content, of one sample
 LARGEST_MEMBER = 1 << 30  # bytes; a damaged header may claim any size
@@ -61,7 +61,7 @@ class ShardWriter:
             self._tar.close()
             with open(self._part, "rb+") as file:
                 os.fsync(file.fileno())
-            os.replace(self._part, self.target)
+            put(self._part, self.target)
 
     def discard(self) -> None:
         """Delete the unfinished file."""

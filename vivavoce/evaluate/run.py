@@ -40,7 +40,7 @@ MAX_THREADS = 8  # by default: each thread keeps the recognizer's working memory
 
 @dataclass
 class Report:
-    """What has been scored so far, also if the run is interrupted."""
+    """What has been scored so far, even if the run is interrupted."""
 
     request: Request
     tables: list[Table] = field(default_factory=list)
@@ -144,7 +144,7 @@ class _GroupRun:
         self.show: Callable[[float], None] = lambda wer: None
 
     def run(self) -> None:
-        """Score the clips and append the table, also if the run is interrupted."""
+        """Score the clips and append the table, even if the run is interrupted."""
         pool = ThreadPoolExecutor(self.threads)
         with _progress(self.group.place.as_posix(), len(self.group.items)) as self.show:
             try:
@@ -214,7 +214,7 @@ class _GroupRun:
 
 
 def _imitation_notes(judge: Judge, group: Group) -> list[str]:
-    """Say what the similarities of imitated speakers are to be compared with, as lines below the table.
+    """Return lines below the table that say what to compare the similarities of imitated speakers with.
 
     A speaker's own prompt against another of their recordings is the ceiling, the nearest built-in voice the floor.
     """
@@ -265,7 +265,7 @@ def _progress(title: str, total: int) -> Iterator[Callable[[float], None]]:
 
 
 def _difference(copy: Table, original: Table) -> str:
-    """Say in a line what copying costs."""
+    """Return a line that says what copying costs."""
     parts = []
     for name, metric, factor, unit in (
         ("WER", "wer", 100, " points"),

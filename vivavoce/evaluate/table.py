@@ -1,4 +1,4 @@
-"""Average scores over the clips of each voice, and then over voices, so that each voice counts alike."""
+"""Average scores over the clips of each voice, and then over voices, so that each voice has the same weight."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Table:
 
     title: str
     rows: tuple[Row, ...]
-    mean: Row | None  # of the voices, each counting alike; None without clips
+    mean: Row | None  # of the voices, each with the same weight; None without clips
     all_clips: Row | None
     scores: tuple[Score, ...]
     notes: tuple[str, ...] = ()  # lines printed below the table

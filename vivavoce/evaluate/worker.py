@@ -1,4 +1,4 @@
-"""Score clips in the workers of a Ray cluster. Each has the plan, a model and judges of its own, with one thread."""
+"""Score clips in the workers of a Ray cluster. Each has the plan, its own model and judges, and one thread."""
 
 from __future__ import annotations
 

@@ -487,7 +487,7 @@ class DiT(nn.Module):
     ) -> mx.array:
         """Encode text and codes for each token [B, K, text_dim], once for all passes; arguments as for `forward`.
 
-        An item with both gets their mean, because the codes learn to say what the text says (`Nanospeech.imitation`).
+        An item with both gets their mean, because the codes learn to give what the text gives (`Nanospeech.imitation`).
         """
         tokens, size = -(-lengths // self.config.patch), -(-frames // self.config.patch)
         encoded = self.text_encoder(text, tokens, size, durations, keep_text, languages, phones, prosody)
@@ -647,9 +647,9 @@ class Nanospeech(nn.Module):
     def imitation(self, text: mx.array, lengths: mx.array, codes: mx.array, **of_text: mx.array | None) -> mx.array:
         """Return how far the encoding of the codes is from the text's: the share of its variance that is not explained.
 
-        The transformer reads texts already, so codes that are encoded alike are spoken without learning that anew.
+        The transformer can already read texts, so codes with the same encoding are spoken without further training.
         Only the code encoder learns from it. text: ids [B, T]. lengths: mel frames [B]. codes: [B, C]. of_text:
-        durations, languages and phones of the characters, as for `loss`; codes hardly tell the prosody.
+        durations, languages and phones of the characters, as for `loss`; codes say little about the prosody.
         """
         transformer = self.transformer
         assert transformer.code_encoder is not None

@@ -1,7 +1,7 @@
 """Nanospeech in ONNX Runtime: the networks are graphs that `checkpoints.onnx_torch` writes, the rest is numpy.
 
 The sampler's loop, the stretching of the text and the inverse STFT are a few lines of numpy, so there is no third copy
-of the model. Graphs exist for models with a speaker vector and stretched text, as the bundled one is.
+of the model. Graphs exist for models with a speaker vector and stretched text, such as the bundled one.
 
 Shapes: B batch, N mel frames, K tokens (N / patch), T characters, M mel bins, V speaker vector, S samples.
 """
@@ -37,7 +37,7 @@ class Graph:
         """weights: values of the initialisers that the file only names; None: the file holds its weights.
 
         quantised: the matrix products have 8-bit weights. Activations are then quantised by the range of the whole
-        batch, so its items change each other.
+        batch, so its items affect each other.
         Raises ValueError if the file or ONNX Runtime is missing or unfit.
         """
         try:
@@ -146,7 +146,7 @@ class OnnxNanospeech:
         how: Mapping[str, Any],
         progress: Callable[[float], None],
     ) -> Floats:
-        """Return `sample` of each item [B, N, M], as it is without the others: alone, and without padding.
+        """Return `sample` of each item [B, N, M], computed alone and without padding.
 
         of_text: arrays [B, T, …]. of_item: arrays [B, …].
         """
@@ -376,7 +376,7 @@ class NumpySpeakerEncoder:
         power = np.abs(np.fft.rfft(frames * self.window)).astype(np.float32) ** 2
         mels = (power @ self.bank).astype(np.float32)  # [N, M]
         partials = np.stack([mels[s : s + c.partial_frames] for s in starts])
-        blocks = np.array_split(partials, -(-len(partials) // 256))  # an hour of sound does not need its memory at once
+        blocks = np.array_split(partials, -(-len(partials) // 256))  # in blocks, to limit memory for long recordings
         vectors = np.concatenate([self(block) for block in blocks])
         mean = vectors.mean(axis=0, dtype=np.float64)
         return (mean / np.linalg.norm(mean)).astype(np.float32)

@@ -40,7 +40,7 @@ class SpeakerConfig(Config):
 
 
 def partial_starts(config: SpeakerConfig, samples: int) -> list[int]:
-    """Return the first frames of the overlapping stretches that a recording of `samples` is read in, at least one."""
+    """Return the first frames of the overlapping stretches in which a recording of `samples` is read, at least one."""
     frames = samples // config.hop + 1
     stop = max(1, frames - config.partial_frames + config.partial_step + 1)
     starts = list(range(0, stop, config.partial_step))

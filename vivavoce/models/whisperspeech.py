@@ -126,7 +126,7 @@ class T2SConfig(TransformerConfig):
 class MaskedT2SConfig(Config):
     """T2S in step with the text: characters with known durations → codes, filled in a few passes.
 
-    The defaults of the text's fields are those of `NanospeechConfig`, whose text encoder it has.
+    The defaults of the text's fields are those of `NanospeechConfig`, whose text encoder it uses.
     """
 
     alignment: Literal["frames"] = "frames"  # tells its config.json apart from that of a `T2SConfig`
@@ -146,7 +146,7 @@ class MaskedT2SConfig(Config):
     dropout: float = 0.0
     languages: tuple[str, ...] = ()  # as in NanospeechConfig
     phones: tuple[str, ...] = ()
-    prosody: ClassVar[bool] = False  # the codes hardly tell it
+    prosody: ClassVar[bool] = False  # the codes say little about it
 
     def __post_init__(self) -> None:
         self.require(self.alignment == "frames", "alignment", '"frames"')
@@ -191,7 +191,7 @@ class MaskedSamplingConfig(Config):
 
 def left_masked(lengths: Any, done: int, passes: int) -> Any:
     """Return how many of `lengths` codes, integers [B], stay masked after `done` of `passes` (cosine schedule)."""
-    share = round(1024 * math.cos(math.pi / 2 * done / passes))  # integers, so that every backend rounds alike
+    share = round(1024 * math.cos(math.pi / 2 * done / passes))  # integers, so that all backends round alike
     return lengths * share // 1024
 
 

@@ -1,4 +1,4 @@
-"""Check one recording: return what is stored of it, or the reason why it is dropped. Runs in worker processes.
+"""Check one recording: return what to store of it, or the reason why it is dropped. Runs in worker processes.
 
 Knows nothing about where recordings come from or where they go, and loads no torch.
 """

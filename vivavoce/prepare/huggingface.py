@@ -40,7 +40,7 @@ class HuggingFace(RecordingSource):
             features = dict(rows.features or {}) or dict(next(iter(rows), {}))
         except Exception as error:  # the library's own, the hub's or the network's
             raise ValueError(
-                f"no folder {name!r} here, and Hugging Face does not give such a dataset ({_reason(error)})"
+                f"no folder {name!r} here, and Hugging Face has no such dataset ({_reason(error)})"
             ) from None
         nested = features["json"] if isinstance(features.get("json"), dict) else {}
         columns = {**features, **nested}  # WebDataset repositories such as Emilia have text and speaker in their json

@@ -50,7 +50,7 @@ class RecordingSource:
         raise NotImplementedError
 
     def speakers(self) -> set[str] | None:
-        """Return all speakers, None if only reading all of the input would tell."""
+        """Return all speakers; None if they are known only after reading all of the input."""
         return None
 
     def recordings(self, start: int = 0, mark: Any = None) -> Iterator[Recording]:

@@ -50,7 +50,7 @@ class Validation:
         return place(outcome.identity) < self.settings.valid_share
 
     def check_result(self, tally: dict[str, Any]) -> None:
-        """Warn if validation or training came out empty: only the end of a stream tells who speaks in it."""
+        """Warn if validation or training came out empty: who speaks in a stream is known only at its end."""
         if not tally["train"][0]:
             warnings.warn("everything usable went to validation, nothing to training", stacklevel=2)
         wanted = self.settings.valid_share or self.settings.valid_speakers or self.settings.valid_speaker_share

@@ -60,7 +60,7 @@ class VoiceAliases:
         return cls(changes)
 
     def resolve(self, name: str) -> str:
-        """Return the id of the voice that a name stands for; the name itself if it is no alias."""
+        """Return the id of the voice that a name stands for; the name itself if it is not an alias."""
         folded = name.strip().casefold()
         if folded in BUILTIN_VOICES:
             return folded

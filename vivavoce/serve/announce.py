@@ -1,4 +1,4 @@
-"""Announce a Wyoming service on the local network by multicast DNS, so that Home Assistant finds it by itself."""
+"""Announce a Wyoming service on the local network by multicast DNS, so that Home Assistant discovers it."""
 
 from __future__ import annotations
 

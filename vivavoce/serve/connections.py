@@ -47,8 +47,8 @@ class ThrottledLog:
 class ConnectionLimits:
     """The open connections of a server. total, per_client: how many there may be.
 
-    At a limit, a new connection replaces the oldest one that has no request, so that clients which send their requests
-    at once get in, however many others hold connections open. Only if every connection is in use is it refused.
+    At a limit, a new connection replaces the oldest one that has no request, so clients that send their requests at
+    once get in, however many connections others hold open. Only if every connection is in use is it refused.
     """
 
     def __init__(self, total: int, per_client: int) -> None:

@@ -68,7 +68,7 @@ def build_server(
 
     made = router = None
     if settings.studio:
-        from vivavoce.serve import studio as routes  # only here: it imports all that trains, but torch
+        from vivavoce.serve import studio as routes  # imported here, because it loads all of training except torch
         from vivavoce.train_voice.studio import Studio
 
         made = Studio(settings.studios_folder(), settings.voices_folder())

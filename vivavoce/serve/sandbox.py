@@ -1,4 +1,5 @@
-"""Read files of strangers in a separate process with limited memory and time, so that a hostile file only harms that.
+"""Read untrusted files in a separate process with limited memory and time, so that a hostile file only harms that
+process.
 
 `run` starts `python -m MODULE MEMORY SECONDS`, whose `main` calls `limit` first.
 """

@@ -1,4 +1,4 @@
-"""Shapes of requests and answers: those of OpenAI's API, with a few optional fields of our own.
+"""Shapes of requests and responses: those of OpenAI's API, with a few additional optional fields.
 
 Sources: the types of openai-python 3 and OpenAI's API reference (audio, models, errors).
 """

@@ -172,7 +172,7 @@ def find_voice(asked: str | VoiceId | None, service: Service, field: str = "voic
 
 
 def substitutions(asked: SpeechRequest, job: Job) -> list[str]:
-    """Return what stands for a name that the request used, or for one that it left out."""
+    """Return what replaces a name that the request used, or one that it left out."""
     voice = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
     found = []
     for field, requested, used in (("model", asked.model, job.model), ("voice", voice, job.voice_id)):
@@ -197,7 +197,7 @@ def _asked_prosody(asked: SpeechRequest, follows: bool) -> Prosody:
 
 
 def _not_followed(instructions: str, follows: bool) -> list[str]:
-    """Return what of the instructions has no effect: all of them, some words, or the pitch or range of a word."""
+    """Return which instructions have no effect: all of them, some words, or the pitch or range of a word."""
     wished, unknown = parse_instructions(instructions)
     if not follows:
         unknown = [*unknown, *without_conditions(instructions)]

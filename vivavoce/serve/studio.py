@@ -1,4 +1,4 @@
-"""The routes below /v1/studio: record, train and use a voice of one's own. `train_voice.studio` does the work."""
+"""The routes below /v1/studio: record, train and use your own voice. `train_voice.studio` does the work."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _answered(param: str | None = None) -> Iterator[None]:
 
 
 async def _run(work: Callable[..., Result], *arguments: Any, param: str | None = None) -> Result:
-    """Do in a thread what reads or writes files."""
+    """Run in a thread what reads or writes files."""
     with _answered(param):
         return await anyio.to_thread.run_sync(lambda: work(*arguments))
 
@@ -94,13 +94,13 @@ def _add_projects(router: APIRouter, studio: Studio) -> None:
 
     @router.post("/voices")
     async def studio_create(asked: studio_schemas.NewProject) -> studio_schemas.Project:
-        """Extension (--studio): begin a voice."""
+        """Extension (--studio): create a voice."""
         name = await _run(studio.create, asked.name, param="name")
         return studio_schemas.Project.model_validate(await _run(studio.project, name))
 
     @router.get("/voices/{name}")
     async def studio_project(name: str) -> studio_schemas.Project:
-        """Extension (--studio): describe a voice that is being made: its recordings, and how far its training is."""
+        """Extension (--studio): describe an unfinished voice: its recordings, and the progress of its training."""
         return studio_schemas.Project.model_validate(await _run(studio.project, name))
 
     @router.delete("/voices/{name}")
@@ -145,12 +145,12 @@ def _add_recordings(router: APIRouter, studio: Studio) -> None:
 def _add_training(router: APIRouter, studio: Studio) -> None:
     @router.get("/voices/{name}/training")
     async def studio_state(name: str) -> studio_schemas.Training:
-        """Extension (--studio): tell how far the training is."""
+        """Extension (--studio): return the progress of the training."""
         return studio_schemas.Training.model_validate(await _run(studio.state, name))
 
     @router.post("/voices/{name}/training")
     async def studio_train(name: str, asked: studio_schemas.StartTraining) -> studio_schemas.Training:
-        """Extension (--studio): start the training in a process of its own, or resume it."""
+        """Extension (--studio): start the training in a separate process, or resume it."""
         if not asked.consent.strip():
             raise ApiError(400, "consent is blank; state what the speaker agrees to", "consent", "consent_required")
         await _run(studio.check_lang, asked.lang, param="lang")
@@ -165,7 +165,7 @@ def _add_training(router: APIRouter, studio: Studio) -> None:
 
     @router.get("/voices/{name}/sounds/{key}", responses=_FLAC, response_class=Response)
     async def studio_sound(name: str, key: str) -> Response:
-        """Extension (--studio): return a held-out recording, or what a checkpoint makes of its words."""
+        """Extension (--studio): return a held-out recording, or its words spoken by a checkpoint."""
         return FileResponse(await _run(studio.listen, name, key), media_type="audio/flac")
 
     @router.get(

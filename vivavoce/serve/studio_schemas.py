@@ -1,4 +1,4 @@
-"""Shapes of requests and answers below /v1/studio."""
+"""Shapes of requests and responses below /v1/studio."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Sound(_Model):
 
 
 class Training(_Model):
-    """How far the training is."""
+    """The progress of the training."""
 
     status: Literal["new", "running", "stopped", "failed", "done"]
     error: str

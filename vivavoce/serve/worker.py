@@ -79,7 +79,7 @@ class ActiveJob:
                 job.text,
                 voice,
                 lang=job.lang or tts.languages[0],
-                strict=False,  # a wrong tag is left out rather than refusing the text
+                strict=False,  # a wrong tag is left out instead of refusing the text
                 max_seconds=job.max_seconds,
                 speed=job.speed,
                 **asked,  # a neutral value leaves it to `like`

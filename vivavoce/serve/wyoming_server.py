@@ -183,7 +183,7 @@ def serve(tts: TTS, uri: str, voice: str, announced: AbstractAsyncContextManager
     announced: as `announce.announced`, entered once the service listens.
     """
     get(voice)
-    lock = threading.Lock()  # one text at a time: the model is one
+    lock = threading.Lock()  # one text at a time: there is only one model
 
     async def run() -> None:
         server = AsyncServer.from_uri(uri)

@@ -1,12 +1,12 @@
-"""A text in the manner of a recording: in its pace, its range and its rise, or, for the same words, letter by letter.
+"""A text in the manner of a recording: with its pace, pitch range and rise of energy or, for the same words, letter by
+letter.
 
 One recording does not tell what is usual for its speaker. Its mean pitch and mean level are therefore not followed:
-they belong to the speaker's body, the microphone and the distance. The rest is compared with what the voice does by
-itself.
+they belong to the speaker's body, the microphone and the distance. The rest is compared with the voice's own reading.
 
-Of any words, three numbers are followed for the whole text. Of the same words, an aligner finds each letter in the
-recording; the letters get their lengths from there. The voice then reads the words once by itself, and its pitch and
-energy are moved by what the recording differs from that.
+For any words, three numbers are followed for the whole text. For the same words, an aligner finds each letter in the
+recording, and the letters get the recording's lengths. The voice then reads the words once by itself, and its pitch and
+energy are moved by the difference between the recording and that reading.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ Recording = str | os.PathLike[str] | tuple[npt.ArrayLike, int] | Speech | Voice
 
 SHORTEST = 1.0  # seconds of a recording
 # A sentence of the bundled voices falls by about 3 dB; whether by 0 or 6 depends on its words
-USUAL_RISE, ORDINARY = -3.0, 4.0  # dB; what is within ORDINARY of the usual rise is not followed
+USUAL_RISE, ORDINARY = -3.0, 4.0  # dB; a rise within ORDINARY of the usual one is not followed
 USUAL_SPREAD = 2.5  # semitones, of the bundled voices
-# What the voice's own pace is measured with: one breath, without a pause
+# The text that measures the voice's own pace: one breath, without a pause
 CALIBRATION = "she told the children another story about the long road to the mountains and the people who lived there"
 SYLLABLES = 26
 EDGES = 0.2  # seconds of silence at both ends of a piece, together
 WINDOW = 5  # letters, odd: a movement of pitch or energy is about as long as a syllable
-STEP = 0.25  # semitones and dB: finer movements are not heard
+STEP = 0.25  # semitones and dB: smaller movements are inaudible
 
 
 @dataclass(frozen=True)
 class Manner:
-    """What of a recording is followed in a text of any words; the defaults are the voice's own."""
+    """The numbers that are followed in a text of any words; the defaults are the voice's own."""
 
     pace: float = 1.0  # factor on the speed
     pitch_range: float = 1.0  # factor on the distance of the pitch from its mean
@@ -73,7 +73,7 @@ class Like:
 
     own: the planner of the voice without the recording. recording: of SHORTEST to LONGEST seconds. said: its words, if
     they are known; a text of the same words is spoken word by word as they are in the recording. given: names of
-    options that are followed instead of the recording. load_timer: loads what finds letters.
+    options that are followed instead of the recording. load_timer: loads the network that finds letters.
     Raises ValueError for a recording that is unreadable, too short or long, or has no voice in it. Warns of what the
     model cannot follow.
     """
@@ -153,7 +153,7 @@ class Like:
     def word_by_word(
         self, planner: Planner, segments: Sequence[Segment], max_seconds: float | None
     ) -> Iterator[PlannedPiece]:
-        """Return pieces with the lengths, pitch and energy that the letters have in the recording.
+        """Return pieces whose letters have the lengths, pitch and energy of the recording.
 
         Raises ValueError as `Planner.plan`, and if the letters cannot be found.
         """
@@ -225,7 +225,7 @@ class _Differences:
         return cls(there[0] - here[0], np.sqrt(there[1] * here[1]))
 
     def smoothed(self) -> Curve:
-        """Return the differences [T], each with its neighbours; where none is known, 0."""
+        """Return the differences [T], each averaged with its neighbours; 0 where none is known."""
         window = np.hanning(WINDOW + 2)[1:-1]
 
         def summed(curve: Curve) -> Curve:
@@ -238,7 +238,7 @@ class _Differences:
 
 @dataclass
 class _Moves:
-    """What a piece differs in, letter by letter: semitones and dB."""
+    """The differences of a piece, letter by letter: semitones and dB."""
 
     pitch: _Differences
     energy: _Differences
@@ -273,7 +273,7 @@ def _voice_spread(voice: Voice) -> float:
     """Return how far the pitch of a voice's own recording moves, in semitones."""
     try:
         return heard(contour(voice.samples, voice.sample_rate)).spread
-    except ValueError:  # hardly voiced, as a whisper
+    except ValueError:  # hardly voiced, like a whisper
         return USUAL_SPREAD
 
 
@@ -289,7 +289,7 @@ def _manner(recording: Heard, spread: float, pace: float, given: frozenset[str])
 
 
 def _letters(segments: Sequence[Segment]) -> str:
-    """Return the letters and digits of a text, by which two texts have the same words."""
+    """Return the letters and digits of a text, which decide whether two texts have the same words."""
     return "".join(filter(str.isalnum, "".join(segment.text for segment in segments).lower()))
 
 

@@ -1,4 +1,4 @@
-"""How much speech sounds like the recording that its voice was cloned from: what a user should expect of a clone."""
+"""How similar speech sounds to the recording that its voice was cloned from: what a user can expect of a clone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vivavoce.systems.interface import System
 from vivavoce.voices import Voice
 
-# By the bundled speaker encoder (GE2E), for ten readers of LibriSpeech: recordings of one person among each other 0.90,
+# By the bundled speaker encoder (GE2E), for ten readers of LibriSpeech: recordings of the same person 0.90,
 # the nearest of the five built-in voices 0.57
 SAME_PERSON, FAR = 0.9, 0.75
 SHORTEST = 1.6  # seconds of speech that can be compared

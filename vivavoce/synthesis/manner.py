@@ -18,7 +18,7 @@ Curve = npt.NDArray[np.float64]
 HOP = 240  # samples at SAMPLE_RATE, 10 ms: the frames in which pitch and level are measured
 WINDOW = 512  # samples
 LOUDEST = -12.0  # dBFS
-LEAST_VOICED = 0.3  # seconds of voiced speech, below which nothing can be said of it
+LEAST_VOICED = 0.3  # seconds of voiced speech that a measurement needs
 ODD = 9.0  # semitones from the median pitch; frames beyond are a creak, or an octave off
 QUIET = -35.0  # dB below the loudest frames; what is quieter is a pause
 PAUSE = 0.25  # seconds; shorter silences belong to sounds such as t and p
@@ -55,7 +55,7 @@ class Contour:
 def contour(samples: Samples, sample_rate: int) -> Contour:
     """Measure the pitch and level of a recording [S], as if its loudest 10 ms were at LOUDEST."""
     wave = resample(samples, sample_rate, SAMPLE_RATE)
-    gain = 10 ** ((LOUDEST - frame_db(wave, SAMPLE_RATE).max()) / 20)  # the tracker finds no pitch in what is faint
+    gain = 10 ** ((LOUDEST - frame_db(wave, SAMPLE_RATE).max()) / 20)  # the tracker finds no pitch in faint sound
     wave = wave * np.float32(gain)
     hertz = frequencies(wave, SAMPLE_RATE, HOP)
     level = frame_db(np.pad(wave, HOP // 2), SAMPLE_RATE, HOP / SAMPLE_RATE)[: len(hertz)]

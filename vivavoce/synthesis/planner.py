@@ -198,7 +198,7 @@ class Planner:
     def _options(self, segment: Segment) -> SpeakOptions:
         speed, pace = self.options.speed * segment.speed, 1.0 if self._follows else self.options.pace
         total, (slowest, fastest) = speed * pace, SPEEDS
-        if slowest <= speed <= fastest:  # otherwise it is the speed that is wrong
+        if slowest <= speed <= fastest:  # otherwise the speed is wrong
             reached = min(max(total, slowest), fastest)
             if not math.isclose(reached, total):
                 if segment.speed == 1:

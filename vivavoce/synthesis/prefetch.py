@@ -145,7 +145,7 @@ def prefetch(items: Iterator[T], token: StopToken) -> Iterator[T]:
                     raise RuntimeError(
                         "this stream was started before a fork; it cannot continue in the child"
                     ) from None
-                if token.stopped:  # by another thread; the background thread has gone without a word
+                if token.stopped:  # closed by another thread; the background thread has ended
                     return
                 continue
             if error is not None:

@@ -112,7 +112,7 @@ class Synthesizer:
         return next(self._ready, None)
 
     def take_notices(self) -> list[str]:
-        """Return a line for each thing that is not spoken as written, or not well, since the last call."""
+        """Return a line for everything that was not spoken as written, or not well, since the last call."""
         notices = [*_describe(self._planner.take_changes(), self._reported), *self._notices]
         self._notices = []
         return notices
@@ -167,11 +167,11 @@ class Synthesizer:
             yield from silence(after, rate, self.seed)
 
     def _levelled(self, result: SynthesisResult, piece: Piece) -> Samples:
-        """Bring the speech to VOICE_DB, and to the energy that is asked for.
+        """Bring the speech to VOICE_DB, and to the requested energy.
 
         Pauses do not count, so that a piece with pauses is not louder than others. A model that reads the energy of
-        characters makes the loud ones louder itself; for another, the gain follows them in time. Peaks of louder speech
-        are limited one by one, so that the rest keeps its level.
+        characters makes the loud ones louder itself; for other models, the gain changes over time. Peaks of louder
+        speech are limited one by one, so that the rest keeps its level.
         """
         wave, rate = np.asarray(result.samples, np.float32), self.system.sample_rate
         pauses = speech_level(wave, rate) - rms_db(wave)

@@ -1,4 +1,4 @@
-"""A text with the timing of a recording of the same words: its letters get the lengths that they have there.
+"""A text with the timing of a recording of the same words: its letters get their lengths in the recording.
 
 The text is planned in pieces as usual. An aligner finds the whole text in the recording, and each piece gets its part
 of the times. So the speech is as long as the recording, with its words and pauses at the same places.
@@ -55,7 +55,7 @@ def timed_plan(
 
 
 def _check_recording(seconds: float, planned: Sequence[PlannedPiece]) -> None:
-    """Raise ValueError if a recording is too long, or nobody could say the text in its time."""
+    """Raise ValueError if a recording is too long, or the text could not be spoken in its time."""
     if seconds > LONGEST:
         raise ValueError(
             f"the recording lasts {seconds:.0f} s; with its text, at most {LONGEST:.0f} s: give it in parts"

@@ -133,10 +133,11 @@ class TTS:
         None: the default of `SpeakOptions`. speed: 0.25 to 4; 2 is twice as fast.
         pitch: semitones up or down, -6 to 6. pitch_range: 0.3 to 2; below 1 is flatter, above 1 livelier. energy: dB
         louder or softer, -12 to 8. pace: 0.5 to 2, as speed, but a model with prosody conditions chooses what to cut.
-        A model without them refuses pitch and pitch_range. None: as the voice speaks by itself.
+        A model without them refuses pitch and pitch_range. None: the voice's own manner.
         like: a recording of 1 to 120 s whose manner is followed, where no option above says otherwise: a path, samples
         [S] with their rate, a `Speech`, or a `Voice` for its recording. like_text: its words. If they are those of the
-        text, each word is spoken as in the recording, which needs the extra `torch`; otherwise they tell the pace.
+        text, each word is spoken as in the recording, which needs the extra `torch`; otherwise they only determine the
+        pace.
         seed: the same seed, machine and options give the same samples; None: a new one. lang: the code of the language
         of parts that do not name one.
         ssml: the text is an SSML document. format: plain, markdown, or auto, which also reads what is unmistakably
@@ -375,7 +376,7 @@ class TTS:
         return planner, seed
 
     def _load_letter_timer(self) -> Any:
-        """Return what finds the letters of a text in a recording. Loaded once."""
+        """Return the letter timer, which finds the letters of a text in a recording. It is loaded once."""
         if self._letter_timer is None:
             from vivavoce.systems.load import load_letter_timer  # imported here because it loads torch
 
@@ -407,7 +408,7 @@ class TTS:
         part that is done, 0 to 1. options: steps, method, cfg, sway_coef and temperature as for `speak`.
         Warns as `speak`. Raises ValueError for a model that has no channel of semantic codes, missing weights of
         Whisper, a recording that is unreadable, silent or shorter than 0.2 s,
-        a text of a length that nobody could say in its time (other wrong words are not noticed), and as `speak`.
+        a text that could not be spoken in the recording's time (other wrong words are not noticed), and as `speak`.
         """
         given = {"seed": seed, "whisper": whisper, "semantic": semantic, "progress": progress, **options}
         parts = self.convert_stream(audio, voice, text=text, lang=lang, **given)

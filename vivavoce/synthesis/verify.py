@@ -1,6 +1,6 @@
 """Compare speech with its transcript: find words that were dropped, repeated or not intelligible.
 
-Needs the extra `eval`, or any other recognizer. Knows nothing about models and how speech is made.
+Needs the extra `eval`, or any other recognizer. Knows nothing about models and synthesis.
 """
 
 from __future__ import annotations

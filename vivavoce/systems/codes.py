@@ -46,10 +46,9 @@ class SpeaksCodes(BaseNanospeechSystem):
         seeds: Sequence[int],
         progress: Callable[[float], None] | None = None,
     ) -> list[Samples]:
-        """Speak semantic codes [C], without a text, in a voice. The codes say what is said, and when.
-
-        lengths: of each item in samples, which its result has, too. options: every field that the system uses is set;
-        speed is ignored. Raises ValueError if the model reads no codes, or for codes that it does not have.
+        """Speak semantic codes [C], without a text, in a voice. The codes determine what is said, and when. lengths: of
+        each item, and of its result, in samples. options: every field that the system uses is set; speed is ignored.
+        Raises ValueError if the model reads no codes, or for codes that it does not have.
         """
         if (trained := self._of(voice)) is not self:
             assert isinstance(trained, SpeaksCodes)
@@ -148,5 +147,5 @@ class FramesSystem(SpeaksCodes):
 
 
 def _cut(wave: Samples, length: int) -> Samples:
-    """Return `length` samples of a wave, with silence after its end."""
+    """Return `length` samples of a wave, padded with silence."""
     return np.pad(wave[:length], (0, max(0, length - len(wave))))

@@ -76,7 +76,7 @@ class Word:
     end: float
 
     def later(self, seconds: float) -> Word:
-        """Return the word as it is in a sound that this one follows after `seconds`."""
+        """Return the word with times that are later by `seconds`."""
         return Word(self.text, seconds + self.start, seconds + self.end)
 
 
@@ -120,7 +120,7 @@ class System(Protocol):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The codes of the model's languages, the usual one first."""
+        """The codes of the model's languages, the main one first."""
 
     @property
     def prosody(self) -> bool:

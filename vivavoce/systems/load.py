@@ -83,11 +83,6 @@ ENGINES = (
 )
 
 
-def kinds() -> tuple[str, ...]:
-    """Return the kinds of models that speak, as config.json names them."""
-    return tuple(dict.fromkeys(engine.kind for engine in ENGINES))
-
-
 def part_settings() -> tuple[str, ...]:
     """Return the settings of config.json that name the folders of a model's parts, of all engines."""
     return tuple(dict.fromkeys(name for engine in ENGINES for name in engine.parts))
@@ -165,7 +160,7 @@ def _load(engine: Engine, backend: str, model: str, files: ModelFiles, options: 
 
 
 def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: str = "bundled") -> Any:
-    """Load what makes semantic codes of recordings, as `code_reader_torch.load_code_reader`.
+    """Load the code reader, which turns recordings into semantic codes, as `code_reader_torch.load_code_reader`.
 
     Raises ValueError as that does, and if PyTorch is missing.
     """
@@ -173,7 +168,7 @@ def load_code_reader(whisper: str | os.PathLike[str] | None = None, semantic: st
 
 
 def load_letter_timer(system: Any) -> Any:
-    """Load what finds the letters of a text in a recording, for a nanospeech system.
+    """Load the letter timer, which finds the letters of a text in a recording, for a nanospeech system.
 
     Raises ValueError as `letter_times_torch.load_letter_timer`, and if PyTorch is missing.
     """

@@ -87,7 +87,7 @@ class BaseNanospeechSystem(ABC):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The codes of the model's languages, the usual one first."""
+        """The codes of the model's languages, the main one first."""
         return self.model.config.languages or ("en",)
 
     @property
@@ -131,9 +131,13 @@ class BaseNanospeechSystem(ABC):
         """Return the bundled speaker encoder."""
 
     def _place(self, parts: NanospeechParts) -> None:
-        """Replace the networks, on the system's device; a backend that has devices or precisions extends it."""
+        """Replace the networks."""
         self.model, self.duration = parts.model, parts.duration
         self._predicted = LRUCache(MAX_PREDICTED)
+        self._place_networks()
+
+    def _place_networks(self) -> None:  # noqa: B027
+        """Move the networks to the system's device and precision, in a backend that has several."""
 
     # ---- trained voices ---------------------------------------------------------------------------------------------
 
@@ -168,7 +172,8 @@ class BaseNanospeechSystem(ABC):
     def synthesize(
         self, jobs: list[SynthesisRequest], progress: Callable[[float], None] | None = None
     ) -> list[SynthesisResult]:
-        """Speak each request, float32 [S], about -1 to 1. Requests may differ in all but their sampling options.
+        """Speak each request, float32 [S], about -1 to 1. Requests may differ in everything except their sampling
+        options.
 
         Raises ValueError if they differ in those, for an option that this engine lacks, a missing transcript, a
         language that is not in `languages`, or a text that is too long for one piece.

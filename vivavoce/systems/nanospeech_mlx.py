@@ -55,10 +55,6 @@ class NanospeechSystem(SpeaksCodes):
         mx.eval([part.state for part in (vocoder, self.log_mel, self.vocoder_mel)])
         self._place_networks()
 
-    def _place(self, parts: NanospeechParts) -> None:
-        super()._place(parts)
-        self._place_networks()
-
     def _place_networks(self) -> None:
         if self.bits is not None:
             weights_mlx.quantise(self.model, self.bits)

@@ -93,7 +93,7 @@ def _exported(folder: Path) -> NanospeechSystem:
 def check_options(options: LoadOptions, folder: Path) -> bool:
     """Return whether a model in `folder` computes with 8-bit weights. Raises ValueError for what ONNX Runtime lacks.
 
-    With dtype "auto" the model's config.json tells: "onnx_dtype" is "int8" where its speech was judged to be as good.
+    With dtype "auto", the model's config.json decides: "onnx_dtype" is "int8" if its speech was judged to be as good.
     """
     if options.device not in ("auto", "cpu"):
         raise ValueError(f"device is {options.device!r}; the backend onnx runs on the cpu")

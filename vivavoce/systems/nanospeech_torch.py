@@ -47,10 +47,6 @@ class NanospeechSystem(SpeaksCodes):
         self.log_mel = LogMel(model.config.mel).to(where.device)
         self.vocoder_mel = LogMel(vocoder.config.mel).to(where.device)
 
-    def _place(self, parts: NanospeechParts) -> None:
-        super()._place(parts)
-        self._place_networks()
-
     def _place_networks(self) -> None:
         self.model.to(self.where.device, self.where.dtype)
         # The others stay in float32. Durations are a sum, and small; the vocoder's phases lose precision in half.

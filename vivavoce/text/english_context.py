@@ -17,7 +17,7 @@ STARTERS = frozenset(
 
 
 def starts_sentence(following: str) -> bool:
-    """Return whether the first word of `following` is one that opens sentences and is no name."""
+    """Return whether the first word of `following` is one that opens sentences and is not a name."""
     word = re.match(r"[\s\"'(]*([\w]+)", following)
     return word is not None and word[1] in STARTERS
 

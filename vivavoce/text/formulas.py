@@ -53,7 +53,6 @@ _COMMANDS = {
 _BIG = {"sum": "the sum", "prod": "the product", "int": "the integral", "lim": "the limit", "oint": "the integral"}
 _SETS = {"R": "the real numbers", "N": "the natural numbers", "Z": "the integers", "Q": "the rational numbers"}
 _SETS |= {"C": "the complex numbers"}
-_FRACTIONS = {"1/2": "one half", "1/3": "one third", "1/4": "one quarter", "2/3": "two thirds", "3/4": "three quarters"}
 _ACCENTS = {"hat": "hat", "bar": "bar", "vec": "vector", "tilde": "tilde", "dot": "dot", "overline": "bar"}
 _SILENT = set("left right displaystyle textstyle quad qquad limits big Big bigl bigr Bigl Bigr , ; : !".split()) | {" "}
 _TEXT = set("text mathrm operatorname textbf textit mathbf mathit mathsf mathcal textrm boldsymbol".split())

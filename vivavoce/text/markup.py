@@ -71,7 +71,7 @@ PROSODY = {"pitch": "[pitch +2]", "range": "[range 1.3]", "energy": "[energy +3]
 _AMOUNT = re.compile(
     r"[+\u2212-]?(?:\d+(?:\.\d*)?|\.\d+)\s?(?:st|semitones?|db)?|[+\u2212-][\d.]+\s?(?:%|hz|x)", re.IGNORECASE
 )
-# One that nobody writes after another word, as in [patch 2] or [volume 3].
+# Amounts that only prosody tags have: unlike these, [patch 2] and [volume 3] are text.
 _SURE = re.compile(r"[+\u2212-].+|.*(?:st|semitones?|db)", re.IGNORECASE)
 
 # Language codes that also occur in brackets as words, units, numerals or forum tags.
@@ -219,7 +219,7 @@ class MarkupParser:
         return name in self._open or (self._state.lang is not None and name in ("lang", self._state.lang))
 
     def _remember(self, m: re.Match[str]) -> None:
-        """Note a bracket that is text although it begins with the name of a tag: an end tag may say that it is one."""
+        """Note a bracket that is text although it begins with a tag's name: an end tag may show that it is a tag."""
         name = _name_of(m[1])
         if _is_name(name):
             shape = SHAPES.get(name) or PROSODY.get(name) or f"[{name}]"
@@ -243,7 +243,7 @@ class MarkupParser:
             return self._switch(prosody=_neutral(self._state.prosody, name))
         if _is_name(name):
             bracket, why = self._as_text.get(name, ("", ""))
-            text = f": {bracket} is no tag; {why}" if bracket else ""
+            text = f": {bracket} is not a tag; {why}" if bracket else ""
             raise ValueError(f"there is no open tag that it could close{text}{_PLAIN}")
         if name.lower() in SHAPES or name.lower() in PROSODY:
             raise ValueError(f"tags are in lower case; use [/{name.lower()}]{_PLAIN}")
@@ -378,7 +378,7 @@ def _is_name(name: str) -> bool:
 
 
 def _start_of_tag(bracket: str) -> str:
-    """Return what of a bracket without its end is the tag, in front of words that it was meant to apply to."""
+    """Return the part of an unclosed bracket that is the tag, before the words that it was meant to apply to."""
     amount = rf"{_AMOUNT.pattern}|{'|'.join(sorted(VALUES, key=len, reverse=True))}"
     value = rf"\[\s*(?:pause\s+[\d.]+\s?m?s\b|(?:voice|speed|lang):\s*\S+|[a-z]+\s+(?:{amount})(?![\w-]))"
     m = re.match(value, bracket) or re.match(r"\[(?:spell|say):.*|\[\s*[A-Za-z]+:?", bracket, re.DOTALL)
@@ -415,7 +415,7 @@ def _refuse_unnamed(name: str, value: str) -> None:
 
 
 def _refuse_prosody(name: str, value: str) -> None:
-    """Raise an error for a misspelt prosody tag, and for the name of an option that is no tag."""
+    """Raise an error for a misspelt prosody tag, and for the name of an option that is not a tag."""
     amount = bool(_AMOUNT.fullmatch(value))
     sure = amount and bool(_SURE.fullmatch(value))
     if name != name.lower() and name.lower() in _PARSERS and (sure or (amount and "." in value)):
@@ -429,7 +429,7 @@ def _refuse_prosody(name: str, value: str) -> None:
     if value in PACES and name in OTHERS:  # not [volume up], which may be a key
         raise ValueError(f"there is no such tag; use the form {OTHERS[name]}{_PLAIN}")
     if name == "style" and value in STYLES:
-        raise ValueError(f"a style is an option for the whole text, --style {value}, and no tag{_PLAIN}")
+        raise ValueError(f"a style is an option for the whole text, --style {value}, not a tag{_PLAIN}")
     if sure and name not in PROSODY and (near := _near(name, _PARSERS)):
         raise ValueError(f"unknown tag; did you mean {PROSODY[near]}?{_PLAIN}")
 

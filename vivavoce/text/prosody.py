@@ -1,7 +1,7 @@
 """Prosody as numbers: how a stretch of speech differs from the voice's own reading.
 
-Everything is relative to what the voice would do by itself, so the same numbers mean the same for a deep voice and a
-high one, and the neutral ones change nothing. Knows nothing about models.
+Everything is relative to the voice's own reading, so the same numbers mean the same for a deep voice and a high one,
+and the neutral ones change nothing. Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ProsodyRange(ValueError):
 
 
 class NoProsody(ValueError):
-    """A pitch or a range is asked of a model that has no prosody conditions."""
+    """A pitch or a range was requested from a model without prosody conditions."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -79,7 +79,7 @@ class Prosody:
         return Prosody(**{name: min(high, max(low, values[name])) for name, low, high, _ in LIMITS})
 
     def options(self) -> dict[str, float]:
-        """Return the options of `TTS.speak` that ask for it; emphasis has none."""
+        """Return the options of `TTS.speak` that request it; emphasis has none."""
         return {"pitch": self.pitch, "pitch_range": self.range, "energy": self.energy, "pace": self.pace}
 
     def numbers(self) -> tuple[float, ...]:
@@ -102,7 +102,7 @@ LIMITS = (
     ("stress", -1.0, 1.0, ""),
 )
 NEUTRAL = Prosody()
-HIDDEN = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)  # of a character whose prosody is not told, in training alone
+HIDDEN = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0)  # of a character whose prosody is not stated, only in training
 
 
 def channels(characters: Iterable[Prosody]) -> np.ndarray:
@@ -149,7 +149,7 @@ def described(prosody: Prosody) -> list[str]:
     return found + (["emphasis"] if prosody.stress else [])
 
 
-# Named for what they do. They are no emotions: nobody sounds sad because the pitch is flat.
+# Named for what they do. They are not emotions: a flat pitch does not sound sad.
 STYLES = {
     "calm": Prosody(pitch=-0.5, range=0.8, energy=-2.0, pace=0.92),
     "lively": Prosody(pitch=0.5, range=1.35, energy=1.5, pace=1.05),
@@ -166,7 +166,7 @@ def parse_style(name: str) -> Prosody:
     return STYLES[name]
 
 
-# Words of an instruction in plain English, and what they ask for.
+# Words of an instruction in plain English, and what they request.
 WORDS: dict[str, Prosody] = {
     **STYLES,
     **dict.fromkeys(("calmly", "relaxed"), STYLES["calm"]),
@@ -185,7 +185,7 @@ _FILLERS = frozenset(
     "speak say talk read be sound in with a an the and but very more please voice tone way manner this it text at pace "
     "pitch speed volume".split()
 )
-# "isn't" and its like count, too; "less" and "too" turn what follows them round
+# also "isn't" and the like; "less" and "too" reverse what follows them
 _NEGATIONS = frozenset(
     "not no never cannot neither nor none nothing without avoid avoids avoiding refrain stop hardly less too "
     "dont cant isnt arent mustnt shouldnt".split()
@@ -193,9 +193,9 @@ _NEGATIONS = frozenset(
 
 
 def parse_instructions(text: str) -> tuple[Prosody, list[str]]:
-    """Return what an instruction in plain English asks for, and the words of it that are not understood.
+    """Return what an instruction in plain English requests, and its words that are not understood.
 
-    Of a sentence with a negation, no word is understood, for it is not clear how far the negation reaches.
+    No word of a sentence with a negation is understood, because it is not clear how far the negation reaches.
     """
     known, unknown = _understood(text)
     found = NEUTRAL
@@ -205,9 +205,8 @@ def parse_instructions(text: str) -> tuple[Prosody, list[str]]:
 
 
 def without_conditions(text: str) -> list[str]:
-    """Return what of an instruction a model without prosody conditions cannot follow, among the words that are known.
-
-    A word that asks for nothing else is named, otherwise its part: "higher", "pitch and range of calm".
+    """Return the known words of an instruction that a model without prosody conditions cannot follow. A word that
+    requests nothing else is named, otherwise its part: "higher", "pitch and range of calm".
     """
     found = []
     for word in dict.fromkeys(_understood(text)[0]):

@@ -3,8 +3,8 @@
 The set is smaller than the English one: numbers with what surrounds them (money, units, dates, times, ordinals),
 titles, addresses and symbols. unicode-rbnf spells the numbers by the rules that Unicode's CLDR has for each language.
 
-The file is long because the rules share one table. Each relies on what those before it leave, so their order is read
-best in one place.
+The file is long because the rules share one table. Each relies on what those before it leave, so their order is easiest
+to follow in one place.
 """
 
 from __future__ import annotations
@@ -67,11 +67,6 @@ def decimals(code: str, written: str) -> str:
     words = [integer(code, "0")] * zeros
     words += [integer(code, rest)] if 0 < len(rest) <= 2 else [integer(code, digit) for digit in rest]
     return " ".join(words)
-
-
-_QUEENS = frozenset(
-    "Isabel Catalina María Élisabeth Elisabeth Catherine Elisabetta Caterina Maria Elizabeth Catarina".split()
-)
 
 
 _NOUN = re.compile(r"\s([^\W\d_]+)(?![^\W\d_]|['’])")  # none is "all'" or "d'"

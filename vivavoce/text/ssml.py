@@ -66,10 +66,7 @@ ATTRIBUTES = {
     "voice": ("name",),
     "lang": ("xml:lang",),
 }
-NEEDED = {
-    **{"say-as": "interpret-as", "sub": "alias", "phoneme": "ph"},
-    **{"voice": "name", "lang": "xml:lang"},
-}
+NEEDED = {"say-as": "interpret-as", "sub": "alias", "phoneme": "ph", "voice": "name", "lang": "xml:lang"}
 READINGS = ("sub", "phoneme", "say-as")  # elements whose content is replaced by a reading
 ALPHABETS = ("ipa", "x-arpabet")
 RATES = {"x-slow": 0.6, "slow": 0.8, "medium": 1.0, "fast": 1.25, "x-fast": 1.6, "default": 1.0}
@@ -85,9 +82,10 @@ STRENGTHS = {
     "x-strong": PAUSE_PARAGRAPH,
 }
 
-
 # Elements whose content is not for listeners.
 UNSPOKEN = frozenset({"metadata", "desc"})
+
+_PERCENT = re.compile(r"([+-]\d{1,3}(?:\.\d{0,9})?)%", re.ASCII)  # of a change
 
 
 def parse(text: str, lang: str = "en", *, strict: bool = False) -> list[Segment]:
@@ -179,7 +177,7 @@ class _Document(ContentHandler):
         self._reports.append(Change("ssml", written, ""))
 
     def _check(self, element: _Open) -> bool:
-        """Report what cannot be followed of an element; return whether the rest of it can."""
+        """Report the parts of an element that cannot be followed; return whether the rest can."""
         name, attributes = element.name, element.attributes
         if name not in ATTRIBUTES:
             self._report(element, f"unknown element{_perhaps(name, ATTRIBUTES)}")
@@ -339,7 +337,7 @@ def _pitch(written: str) -> Prosody:
         return Prosody(pitch=PITCHES[pitch])
     if m := re.fullmatch(r"([+-]?\d{1,3}(?:\.\d{0,9})?)st", pitch, re.ASCII):
         return Prosody(pitch=float(m[1]))
-    if m := re.fullmatch(r"([+-]\d{1,3}(?:\.\d{0,9})?)%", pitch, re.ASCII):
+    if m := _PERCENT.fullmatch(pitch):
         return Prosody(pitch=12 * math.log2(max(0.01, 1 + float(m[1]) / 100)))
     raise ValueError(f"pitch is {written!r}; it must be semitones such as +2st, +10%, or one of {', '.join(PITCHES)}")
 
@@ -349,7 +347,7 @@ def _range(written: str) -> Prosody:
     wide = written.strip()
     if wide in RANGES:
         return Prosody(range=RANGES[wide])
-    if m := re.fullmatch(r"([+-]\d{1,3}(?:\.\d{0,9})?)%", wide, re.ASCII):
+    if m := _PERCENT.fullmatch(wide):
         return Prosody(range=1 + float(m[1]) / 100)
     if re.fullmatch(r"\d(?:\.\d{0,9})?", wide, re.ASCII):
         return Prosody(range=float(wide))
@@ -369,7 +367,7 @@ def _volume(written: str) -> Prosody:
 def _prosody(attribute: str, attributes: dict[str, str]) -> Prosody:
     try:
         return _PROSODY[attribute](attributes[attribute])
-    except ProsodyRange as error:  # names the number that was made of the attribute
+    except ProsodyRange as error:  # names the number that the attribute became
         raise ValueError(f"{attribute} is {attributes[attribute]!r}; it must be {error.right}") from None
 
 

@@ -21,7 +21,7 @@ WordErrors = Callable[[str, Samples, int], float]  # sentence, samples, rate -> 
 
 @dataclass
 class Ruler:
-    """What likeness means for this speaker, by each encoder: 0 is the nearest built-in voice, 1 the speaker."""
+    """The scale of likeness for this speaker, by each encoder: 0 is the nearest built-in voice, 1 the speaker."""
 
     encoders: Mapping[str, SpeakerEncoder]
     targets: Mapping[str, npt.NDArray[np.float32]]  # mean vectors of the held-out recordings
@@ -71,7 +71,7 @@ class Candidate:
     wer: float | None = None  # None: there is no recogniser
 
     def score(self, base: Candidate) -> float:
-        """Return the way, less what the words cost that the base model says right."""
+        """Return the way, minus a penalty for words that the base model says right."""
         if self.wer is None or base.wer is None:
             return self.way
         return self.way - COST * max(0.0, self.wer - base.wer - WORSE)
@@ -98,5 +98,5 @@ def judge(name: str, speak: Speak, sentences: Sequence[str], ruler: Ruler, error
 
 
 def best(candidates: Sequence[Candidate], base: Candidate) -> Candidate:
-    """Return the candidate with the best score; the first of equals."""
+    """Return the candidate with the best score; of equal ones, the first."""
     return max(candidates, key=lambda candidate: candidate.score(base))

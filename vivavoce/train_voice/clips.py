@@ -52,7 +52,7 @@ class Clip:
 
 @dataclass
 class Tally:
-    """What became of the recordings."""
+    """The outcome of the recordings."""
 
     kept: int = 0
     seconds: float = 0.0
@@ -118,7 +118,7 @@ def _clips_of(
     whole = len(wave) <= WHOLE * SAMPLE_RATE
     spans = [(0, len(wave))] if text and whole else cut(wave)
     if text and not whole:
-        text = ""  # it belongs to all clips together; Whisper says which words each has
+        text = ""  # it belongs to all clips together; Whisper finds the words of each
     if not spans:
         tally.dropped["silent"] += 1
     writer = ShardWriter(target)
@@ -248,7 +248,7 @@ def write_checked(checked: Checked, target: Path) -> None:
 
 
 def best_reference(checked: Checked) -> Clip:
-    """Return the clip of 4 to 12 s (or the longest) that is most like the mean of all clips."""
+    """Return the clip of 4 to 12 s (or the longest) that is most similar to the mean of all clips."""
     center = mean_vector(checked.vectors)
     likeness = checked.vectors @ center
     good = [n for n, clip in enumerate(checked.clips) if 4.0 <= clip.seconds <= LONGEST]

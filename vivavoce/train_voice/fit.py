@@ -1,8 +1,8 @@
 """How a voice is fitted: recipes that continue the base model, and how the minutes are spent. Imports no trainer.
 
-Training is divided into slices of time. After each, the averaged weights become a candidate, and a killed run goes on
-in the slice that it was in. The first slice measures how many steps a minute has; then the learning rate's fall is set
-so that it ends with the time.
+Training is divided into slices of time. After each, the averaged weights become a candidate, and a killed run continues
+in its current slice. The first slice measures the steps per minute; the decay of the learning rate is then set so that
+it ends with the time.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SLICES = 4  # candidates of a run
 FIRST_SHARE = 0.15  # of the minutes, for measuring the pace
 DURATION_SHARE = 0.1  # of the minutes, for the duration model, at most
 DURATION_STEPS = 300
-DECAY = 0.4  # share of the steps in which the learning rate falls
+DECAY = 0.4  # share of the steps in which the learning rate decays
 PATIENCE = 6  # validations
 ENDLESS = 1_000_000  # steps; the time ends training
-PASSES = 400  # over the recordings, at most: from then on they would be learned by heart
+PASSES = 400  # over the recordings, at most: further ones would memorise them
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def find_base(model: str) -> Base:
 
 
 def check_lang(base: Base, lang: str) -> None:
-    """Raise ValueError for a language that the base model does not speak, as far as its files tell."""
+    """Raise ValueError for a language that the base model does not speak, according to its files."""
     known = base.values["model"].get("languages") or (["en"] if base.name == "bundled" else [])
     if known and lang not in known:
         raise ValueError(f"lang is {lang!r}; the model that the voice is trained from speaks {', '.join(known)}")
@@ -131,7 +131,7 @@ def fit_nanospeech(
 ) -> list[Path]:
     """Train the model for `minutes` in slices, and return the folders of the candidates, earliest first.
 
-    frames: mel frames of the training clips. Goes on where a killed run has stopped.
+    frames: mel frames of the training clips. Continues where a killed run stopped.
     """
     candidates = [run.with_name(f"candidate-{number}") for number in range(1, SLICES + 1)]
     plan = run.with_name(f"{run.name}.json")
@@ -177,7 +177,7 @@ def step_of(run: Path) -> int:
 
 
 def spent(run: Path) -> float:
-    """Return the minutes that a run has trained, as its log says."""
+    """Return the minutes that a run has trained, according to its log."""
     rows = log_rows(run)
     return float(rows[-1].get("minutes", 0.0)) if rows else 0.0
 
@@ -192,6 +192,6 @@ def log_rows(run: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             rows.append(json.loads(line))
-        except ValueError:  # a line that a crash cut off
+        except ValueError:  # a line that a crash truncated
             continue
     return rows

@@ -1,4 +1,4 @@
-"""Why the studio refuses something, so that a server can tell the reasons apart."""
+"""Reasons why the studio refuses something, as exceptions that a server can tell apart."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The stages of `vivavoce train-voice`, one after another, each resumable.
 
-A stage that is done has its result in OUT/stages/NAME.json. The same command resumes with the first that has none.
-Within a stage, work that is done is kept, too: each recording's clips, the checkpoints of training, each judged
+A stage that is done has its result in OUT/stages/NAME.json. The same command resumes with the first stage without a
+result. Within a stage, finished work is kept, too: each recording's clips, the checkpoints of training, each judged
 candidate.
 """
 
@@ -248,7 +248,7 @@ class _Run:
         from vivavoce.train import trainer  # loads torch
 
         base: str | None = self.base.name if task == "nanospeech" else str(self.base.duration)
-        base = None if fit.step_of(run) else base  # a run that has begun goes on with its own weights
+        base = None if fit.step_of(run) else base  # a run that has begun continues with its own weights
         shards = self.out / "prepared"
         trainer.train(
             task, recipe, [str(shards / "train-*.tar")], run, minutes, [str(shards / "valid-*.tar")],
@@ -329,7 +329,7 @@ class _Run:
 
                 def speak(sentence: str, seed: int, voice: Voice = voice) -> tuple[Samples, int]:
                     with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")  # faults count as wrong words, without another try
+                        warnings.simplefilter("ignore")  # faults count as wrong words, without a retry
                         speech = tts.speak(sentence, voice, seed=seed, lang=self.settings.lang, retries=0)
                     return speech.samples, speech.sample_rate
 

@@ -60,12 +60,12 @@ def store_sound(path: Path, samples: npt.ArrayLike, sample_rate: int) -> None:
 
 
 def store_text(path: Path, text: str) -> None:
-    """Write what a take says, atomically."""
+    """Write the words of a take, atomically."""
     atomic_write(path, f"{text}\n".encode())
 
 
 def faults(samples: npt.ArrayLike, sample_rate: int, sentence: str) -> list[str]:
-    """Return what is wrong with a take [S], in words for the speaker; [] if it is good.
+    """Return what is wrong with a take [S], as messages for the speaker; [] if it is good.
 
     sentence: what was to be read; "" for a recording of any other speech, whose ends and length do not matter.
     """

@@ -20,7 +20,7 @@ class TrainVoiceConfig(Config):
     description: str = ""
     asr: str = "base"  # Whisper's size or folder
     threads: int = 0  # of training; 0: chosen by PyTorch
-    rank: bool = False  # store the weights as factors of low rank: a smaller file, and a little less alike
+    rank: bool = False  # store the weights as factors of low rank: a smaller file, and slightly less similar
 
     def __post_init__(self) -> None:
         self.require(0 < self.minutes <= 10_000, "minutes", "above 0 and at most 10000")

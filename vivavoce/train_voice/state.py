@@ -104,7 +104,7 @@ class Stage:
 
 @dataclass
 class RunState:
-    """How far a run is. status: new, running, stopped, failed or done."""
+    """The progress of a run. status: new, running, stopped, failed or done."""
 
     status: str = "new"
     error: str = ""
@@ -122,7 +122,7 @@ class RunState:
 
 
 def read_state(out: Path, running: bool | None = None) -> RunState:
-    """Read how far the run in `out` is. running: whether it is; None: as its lock tells."""
+    """Read the progress of the run in `out`. running: whether it is running; None: as its lock says."""
     found = RunState()
     for name, title in STAGES.items():
         values = _read(out / "stages" / f"{name}.json")

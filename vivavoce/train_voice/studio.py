@@ -57,7 +57,7 @@ Method = Callable[Concatenate["Studio", P], R]
 
 
 def _alone(method: Method[P, R]) -> Method[P, R]:
-    """One at a time: requests run in threads, and what is checked must still hold when it is acted upon."""
+    """Run one call at a time: requests run in threads, and a check must still hold when it is acted upon."""
 
     @functools.wraps(method)
     def locked(self: Studio, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -87,7 +87,7 @@ class Project:
     minutes: float
     advice: str
     state: RunState
-    changed: bool  # whether the recordings are others than those that the run learns from
+    changed: bool  # whether the recordings differ from those that the run learns from
     voice: bool  # whether the finished voice is among those of the user
 
 
@@ -140,7 +140,7 @@ class Studio:
         return Project(name, takes, minutes, told, state, changed, self._own(name, folder) is not None)
 
     def state(self, name: str) -> RunState:
-        """Return how far the training of a voice is. Raises Missing."""
+        """Return the progress of a voice's training. Raises Missing."""
         folder = self._folder(name)
         found = read_state(folder / "run", self.running(name))
         if found.status in ("new", "stopped") and (code := self._failed(name)):
@@ -272,7 +272,7 @@ class Studio:
         if not self.running(name) or number is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(number, signal.SIGTERM)  # training saves a checkpoint; other stages lose what they are at
+            os.kill(number, signal.SIGTERM)  # training saves a checkpoint; other stages lose their current work
         end = time.monotonic() + GRACE
         while self.running(name) and time.monotonic() < end:
             time.sleep(0.05)
@@ -290,7 +290,7 @@ class Studio:
             self.stop(name)
         return stopped
 
-    # ---- what came of it
+    # ---- results
 
     def listen(self, name: str, key: str) -> Path:
         """Return the file of a sound of `RunState.sounds`. Raises Missing."""

@@ -8,11 +8,12 @@ import * as history from "./history.js";
 import { Player, RATE } from "./player.js";
 import { FIELDS as PROSODY, Prosody } from "./prosody.js";
 import { Reader } from "./reader.js";
-import { playSample, stopSample } from "./sample.js";
+import { stopSample } from "./sample.js";
 import { wav } from "./sound.js";
 import * as store from "./store.js";
 import { Studio } from "./studio.js";
 import { Tabs } from "./tabs.js";
+import { VoiceList } from "./voices.js";
 import { Wave } from "./wave.js";
 import { Words } from "./words.js";
 
@@ -39,14 +40,18 @@ const composer = byId("composer");
 const player = new Player();
 const wave = new Wave(byId("wave"));
 const words = new Words(byId("words"), (second) => seek(second));
-const adding = new Adding(added, refused);
 const reader = new Reader(readChapter, stop);
 const prosody = new Prosody();
 const convert = new Convert(refused);
+const voices = new VoiceList({
+  onShow: (shown) => convert.voices(shown),
+  onSample: stop,
+  onRefused: refused,
+});
+const adding = new Adding((voice) => voices.add(voice), refused);
 const tabs = new Tabs();
 
 let models = [];
-let voices = [];
 let loading = null; // promise of models and voices
 let work = null; // AbortController of the speech that is being generated
 let spoken = null; // request of the speech that is shown, with its seed
@@ -63,73 +68,6 @@ function showSpeed() {
   const shown = `${speed()}×`;
   byId("speed-shown").textContent = shown;
   byId("speed").setAttribute("aria-valuetext", shown);
-}
-
-function chosenVoice() {
-  return composer.querySelector("input[name=voice]:checked")?.value ?? "";
-}
-
-function showVoices(choice) {
-  const list = voices.map((voice) => {
-    const input = create("input", "");
-    Object.assign(input, { type: "radio", name: "voice", value: voice.id, id: `voice-of-${voice.id}` });
-    input.checked = voice.id === choice;
-    const label = create("label", "", create("strong", "", voice.name), " ", create("span", "", voice.description));
-    label.htmlFor = input.id;
-    const sample = create("button", "quiet sample", "▶");
-    Object.assign(sample, { type: "button", id: `sample-of-${voice.id}`, ariaLabel: `Play a sample of ${voice.name}` });
-    sample.tabIndex = input.checked ? 0 : -1; // one stop for all of them
-    sample.addEventListener("click", () => playSampleOf(voice, sample));
-    const chip = create("div", "voice", input, label, sample);
-    if (voice.type !== "builtin" && /^voice_[0-9a-f]{32}$/.test(voice.id)) {
-      const remove = create("button", "quiet remove", "×");
-      remove.type = "button";
-      remove.ariaLabel = `Delete the voice ${voice.name}`;
-      remove.addEventListener("click", () => removeVoice(voice));
-      chip.append(remove);
-    }
-    return chip;
-  });
-  byId("voices").replaceChildren(...list);
-  convert.voices(voices);
-}
-
-async function playSampleOf(voice, button) {
-  stop();
-  fail("voice", "");
-  button.classList.add("busy");
-  try {
-    await playSample({ model: byId("model").value, voice: voice.id, lang: byId("lang").value });
-  } catch (error) {
-    if (error.status === 401) refused(error);
-    else fail("voice", error.message);
-  } finally {
-    button.classList.remove("busy");
-  }
-}
-
-async function removeVoice(voice) {
-  if (!confirm(`Delete the voice “${voice.name}” from the server? This also deletes the recording.`)) return;
-  fail("voice", "");
-  try {
-    await api.deleteVoice(voice.id);
-    show("voice-status", `The voice ${voice.name} was deleted.`);
-  } catch (error) {
-    if (error.status === 401) return refused(error);
-    fail("voice", error.message);
-    if (error.status !== 404) return;
-  }
-  voices = voices.filter((other) => other.id !== voice.id);
-  showVoices(chosenVoice() === voice.id ? voices[0]?.id : chosenVoice());
-  byId("add").focus();
-}
-
-function added(voice) {
-  voices.push(voice);
-  showVoices(voice.id);
-  fail("voice", "");
-  show("voice-status", [`The voice ${voice.name} was added.`, ...voice.notices].join(" "));
-  byId(`voice-of-${voice.id}`).focus();
 }
 
 const chosenModel = () => models.find((model) => model.id === byId("model").value);
@@ -151,12 +89,13 @@ function restore(entry) {
   if (models.some((model) => model.id === entry.model)) byId("model").value = entry.model;
   showModel(entry.lang);
   prosody.set(entry);
-  if (voices.some((voice) => voice.id === entry.voice)) showVoices(entry.voice);
+  if (voices.find(entry.voice)) voices.choose(entry.voice);
 }
 
 async function load() {
+  let known;
   try {
-    [models, voices] = await Promise.all([api.models(), api.voices()]);
+    [models, known] = await Promise.all([api.models(), api.voices()]);
   } catch (error) {
     if (error.status === 401) refused(error);
     else fail("form", error.message);
@@ -165,7 +104,7 @@ async function load() {
   fail("form", "");
   byId("key-form").hidden = true;
   byId("model").replaceChildren(...models.map((model) => new Option(model.id, model.id)));
-  showVoices(voices[0]?.id);
+  voices.replace(known);
   countText();
   restore(history.entries()[0] ?? {});
   if (convert.offer(models)) tabs.add("convert", "converting", { enter: () => {}, leave: () => convert.leave() });
@@ -233,7 +172,7 @@ async function perform(parts, seed) {
     if (!(await loading)) return show("status", "");
     if (doing.signal.aborted) return false;
     const began = performance.now();
-    const settings = { model: byId("model").value, voice: chosenVoice(), speed: speed(), lang: byId("lang").value, seed };
+    const settings = { model: byId("model").value, voice: voices.chosen, speed: speed(), lang: byId("lang").value, seed };
     Object.assign(settings, prosody.values);
     if (byId("steps").value) settings.steps = Number(byId("steps").value);
     const stored = [];
@@ -307,7 +246,7 @@ function begin(request, partOfBook) {
   player.play(0).then(refresh, report);
   show("status", "Playing while the rest is generated …");
   if (partOfBook) return;
-  const voice = voices.find((voice) => voice.id === request.voice)?.name ?? request.voice;
+  const voice = voices.find(request.voice)?.name ?? request.voice;
   const { input: text, ...settings } = request;
   history.remember({ text, ...settings, voiceName: voice, when: Date.now() });
   showHistory();
@@ -430,7 +369,7 @@ function recall(entry) {
   byId("text").value = entry.text;
   countText();
   restore(entry);
-  const voice = voices.some((other) => other.id === entry.voice);
+  const voice = Boolean(voices.find(entry.voice));
   const model = models.some((other) => other.id === entry.model);
   if (!voice) fail("voice", `The voice ${entry.voiceName} no longer exists. Choose another one.`);
   if (!model) fail("model", `The model ${entry.model} is no longer available. Choose another one.`);
@@ -486,10 +425,6 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "Escape") stop();
 });
 byId("stop").addEventListener("click", stop);
-byId("voices").addEventListener("change", ({ target }) => {
-  for (const sample of byId("voices").querySelectorAll(".sample")) sample.tabIndex = -1;
-  byId(`sample-of-${target.value}`).tabIndex = 0;
-});
 byId("play").addEventListener("click", toggle);
 byId("seek").addEventListener("input", ({ target }) => seek(Number(target.value)));
 byId("download").addEventListener("click", download);
@@ -519,8 +454,7 @@ if (byId("tab-studio").dataset.offered) {
     tabs,
     /** Choose a voice that the studio has made, and show where it speaks. */
     async use(name) {
-      voices = await api.voices();
-      showVoices(name);
+      voices.replace(await api.voices(), name);
       fail("voice", "");
       show("voice-status", `The voice ${name} was added.`);
       byId("text").focus();

@@ -91,7 +91,7 @@ export class Capture {
     this.#at("now").hidden = true;
   }
 
-  /** Take a chosen file, unless it is no recording. */
+  /** Take a chosen file, unless it is not a recording. */
   async #choose(file) {
     if (await isRecording(file)) return this.#take(file);
     this.#at("file").value = "";
